@@ -1,0 +1,1 @@
+//! Goals: what the operator wants.

@@ -1,0 +1,1 @@
+//! The profiles agent: one customer out of many identifiers.

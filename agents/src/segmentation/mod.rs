@@ -1,0 +1,1 @@
+//! The segmentation agent: who is in which segment, exactly, at every instant.

@@ -1,0 +1,76 @@
+use impresario_runtime::Topic;
+use serde::{Deserialize, Serialize};
+
+use super::{Millis, RawJson};
+
+/// Which of Segment's calls an event came as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventKind {
+    /// Who the person is: traits and identifiers.
+    Identify,
+    /// What the person did.
+    Track,
+    /// A web page seen.
+    Page,
+    /// An app screen seen.
+    Screen,
+    /// The group or account the person belongs to.
+    Group,
+    /// Two identifiers are one person.
+    Alias,
+}
+
+/// One customer event as it was accepted at the door (Segment's HTTP tracking API).
+///
+/// At least one of `user_id` and `anonymous_id` is there; strings are never empty.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tracked {
+    /// Which call it came as.
+    #[serde(rename = "k")]
+    pub kind: EventKind,
+    /// The client's id of this event, at most 100 characters; the key of deduplication.
+    #[serde(rename = "id")]
+    pub message_id: Box<str>,
+    /// The person's id in the shop's own database.
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<Box<str>>,
+    /// The person's id on one device before they are known.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub anonymous_id: Option<Box<str>>,
+    /// The earlier id an `alias` joins to `user_id`.
+    #[serde(rename = "pid", default, skip_serializing_if = "Option::is_none")]
+    pub previous_id: Option<Box<str>>,
+    /// The group of a `group` call.
+    #[serde(rename = "g", default, skip_serializing_if = "Option::is_none")]
+    pub group_id: Option<Box<str>>,
+    /// The event's name for `track`, the page's or screen's name, else empty.
+    #[serde(rename = "n", default, skip_serializing_if = "str::is_empty")]
+    pub name: Box<str>,
+    /// When it happened by the journal's clock: `received - (sent - original)`, never later than
+    /// `received_at_ms`. Milliseconds since 1970 UTC.
+    #[serde(rename = "t")]
+    pub at_ms: Millis,
+    /// When the client says it happened.
+    #[serde(rename = "ot", default, skip_serializing_if = "Option::is_none")]
+    pub original_at_ms: Option<Millis>,
+    /// When the client says it sent it.
+    #[serde(rename = "st", default, skip_serializing_if = "Option::is_none")]
+    pub sent_at_ms: Option<Millis>,
+    /// When it came in at the door.
+    #[serde(rename = "rt")]
+    pub received_at_ms: Millis,
+    /// `properties` of track, page and screen; `traits` of identify and group. A JSON object.
+    #[serde(rename = "p", default, skip_serializing_if = "RawJson::is_empty")]
+    pub properties: RawJson,
+    /// Segment's `context`. A JSON object.
+    #[serde(rename = "c", default, skip_serializing_if = "RawJson::is_empty")]
+    pub context: RawJson,
+    /// Which write key or import it came by; never the key itself.
+    #[serde(rename = "s")]
+    pub source: Box<str>,
+}
+
+impl Topic for Tracked {
+    const NAME: &'static str = "event.tracked";
+}

@@ -1,0 +1,5 @@
+//! Impresario runtime.
+
+pub mod topic;
+
+pub use topic::Topic;
