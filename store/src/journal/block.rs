@@ -1,0 +1,185 @@
+//! Blocks: how entries lie on disk.
+//!
+//! A block is one value of the engine: a header, then the entries, LZ4-compressed together.
+//! The header carries the hash chain: `chain = BLAKE3(chain before, leaf hash of each entry)`,
+//! so a changed, missing or reordered entry is found, and an erased one (whose leaf hash is
+//! kept in place of its body) breaks nothing.
+//!
+//! ```text
+//! u8 format | u8 kind | 32 bytes chain | u64 first seq | i64 first instant | u16 entries | u32 raw bytes | LZ4
+//! entry: varints instant-delta, partition, topic, writer, seq-cause (0: none), flags;
+//!        8 bytes dedup if flag 1; 32 bytes leaf hash if flag 2, else varint length and body
+//! ```
+
+use bytes::Bytes;
+
+use super::{
+    entry::{Chunk, Entry, NameId, PARTITIONS, Seq},
+    varint,
+};
+use crate::StoreError;
+
+/// The format this program writes.
+pub const BLOCK_FORMAT: u8 = 1;
+
+const HEADER_BYTES: usize = 1 + 1 + 32 + 8 + 8 + 2 + 4;
+const KIND_LZ4: u8 = 1;
+const FLAG_DEDUP: u64 = 1;
+const FLAG_ERASED: u64 = 2;
+
+/// Hash of the chain after a block.
+pub type ChainHash = [u8; 32];
+
+/// A decoded block and the chain hash it claims.
+pub struct Block {
+    /// Its entries.
+    pub chunk: Chunk,
+    /// The chain hash written in its header.
+    pub chain: ChainHash,
+}
+
+/// The chain after `entries`, from the chain before them.
+pub fn chain_after(before: &ChainHash, entries: &[Entry]) -> ChainHash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(before);
+    for entry in entries {
+        hasher.update(&entry.leaf_hash());
+    }
+    *hasher.finalize().as_bytes()
+}
+
+/// Writes one block; `entries` is not empty and at most 65,535 long.
+pub fn encode(entries: &[Entry], chain: &ChainHash) -> Bytes {
+    let first_at = entries.first().map_or(0, |entry| entry.at_ms);
+    let first_seq = entries.first().map_or(0, |entry| entry.seq);
+    let mut raw = Vec::with_capacity(entries.iter().map(|entry| entry.body.len() + 24).sum());
+    let mut before = first_at;
+    for entry in entries {
+        varint::put(&mut raw, (entry.at_ms - before).unsigned_abs());
+        before = entry.at_ms;
+        put_entry(&mut raw, entry);
+    }
+    let mut value = Vec::with_capacity(HEADER_BYTES + lz4_flex::block::get_maximum_output_size(raw.len()));
+    value.push(BLOCK_FORMAT);
+    value.push(KIND_LZ4);
+    value.extend_from_slice(chain);
+    value.extend_from_slice(&first_seq.to_be_bytes());
+    value.extend_from_slice(&first_at.to_be_bytes());
+    value.extend_from_slice(&(entries.len() as u16).to_be_bytes());
+    value.extend_from_slice(&(raw.len() as u32).to_be_bytes());
+    value.extend_from_slice(&lz4_flex::block::compress(&raw));
+    Bytes::from(value)
+}
+
+fn put_entry(raw: &mut Vec<u8>, entry: &Entry) {
+    varint::put(raw, u64::from(entry.partition));
+    varint::put(raw, u64::from(entry.topic.0));
+    varint::put(raw, u64::from(entry.writer.0));
+    varint::put(raw, if entry.cause == 0 { 0 } else { entry.seq - entry.cause });
+    let dedup = if entry.dedup == 0 { 0 } else { FLAG_DEDUP };
+    let erased = if entry.erased.is_some() { FLAG_ERASED } else { 0 };
+    varint::put(raw, dedup | erased);
+    if entry.dedup != 0 {
+        raw.extend_from_slice(&entry.dedup.to_be_bytes());
+    }
+    match &entry.erased {
+        Some(hash) => raw.extend_from_slice(hash),
+        None => {
+            varint::put(raw, entry.body.len() as u64);
+            raw.extend_from_slice(&entry.body);
+        }
+    }
+}
+
+/// Reads one block.
+///
+/// # Errors
+/// [`StoreError::Damaged`] with the block's place; [`StoreError::UnknownFormat`] for a format of a
+/// newer program. Whether the chain is right is for the caller, who knows the block before.
+pub fn decode(value: &[u8], raw_bytes_max: usize) -> Result<Block, StoreError> {
+    let mut rest = value;
+    let header = Header::take(&mut rest).ok_or_else(|| damaged(0, "its header is cut short"))?;
+    if header.format != BLOCK_FORMAT || header.kind != KIND_LZ4 {
+        return Err(StoreError::UnknownFormat {
+            what: "journal block".into(),
+            found: u32::from(header.format),
+            known: u32::from(BLOCK_FORMAT),
+        });
+    }
+    let place = header.first_seq;
+    if header.raw_bytes > raw_bytes_max {
+        return Err(damaged(place, "it claims to be larger than a block may be"));
+    }
+    let raw = lz4_flex::block::decompress(rest, header.raw_bytes)
+        .map_err(|error| damaged(place, &format!("it does not decompress: {error}")))?;
+    let raw = Bytes::from(raw);
+    let mut entries = Vec::with_capacity(usize::from(header.count));
+    let mut at_ms = header.first_at;
+    let mut reading = raw.as_ref();
+    for index in 0..u64::from(header.count) {
+        let entry = take_entry(&raw, &mut reading, place + index, &mut at_ms)
+            .ok_or_else(|| damaged(place + index, "an entry is cut short"))?;
+        entries.push(entry);
+    }
+    if !reading.is_empty() || entries.is_empty() {
+        return Err(damaged(place, "its length and its count do not agree"));
+    }
+    Ok(Block { chunk: Chunk { entries }, chain: header.chain })
+}
+
+struct Header {
+    format: u8,
+    kind: u8,
+    chain: ChainHash,
+    first_seq: Seq,
+    first_at: i64,
+    count: u16,
+    raw_bytes: usize,
+}
+
+impl Header {
+    fn take(rest: &mut &[u8]) -> Option<Self> {
+        let [format, kind] = varint::take_array(rest)?;
+        Some(Self {
+            format,
+            kind,
+            chain: varint::take_array(rest)?,
+            first_seq: u64::from_be_bytes(varint::take_array(rest)?),
+            first_at: i64::from_be_bytes(varint::take_array(rest)?),
+            count: u16::from_be_bytes(varint::take_array(rest)?),
+            raw_bytes: u32::from_be_bytes(varint::take_array(rest)?) as usize,
+        })
+    }
+}
+
+fn take_entry(raw: &Bytes, rest: &mut &[u8], seq: Seq, at_ms: &mut i64) -> Option<Entry> {
+    let at_delta = i64::try_from(varint::take(rest)?).ok()?;
+    *at_ms = at_ms.checked_add(at_delta)?;
+    let partition = u16::try_from(varint::take(rest)?).ok().filter(|partition| *partition < PARTITIONS)?;
+    let topic = NameId(u16::try_from(varint::take(rest)?).ok()?);
+    let writer = NameId(u16::try_from(varint::take(rest)?).ok()?);
+    let cause = match varint::take(rest)? {
+        0 => 0,
+        back => seq.checked_sub(back)?,
+    };
+    let flags = varint::take(rest)?;
+    let dedup = if flags & FLAG_DEDUP == 0 { 0 } else { u64::from_be_bytes(varint::take_array(rest)?) };
+    if flags & FLAG_ERASED != 0 {
+        let hash = varint::take_array(rest)?;
+        let mut entry = Entry::new(seq, *at_ms, partition, topic, writer, cause, dedup, Bytes::new(), None);
+        entry.erased = Some(hash);
+        return Some(entry);
+    }
+    let length = usize::try_from(varint::take(rest)?).ok()?;
+    let body = raw.slice_ref(varint::take_bytes(rest, length)?);
+    Some(Entry::new(seq, *at_ms, partition, topic, writer, cause, dedup, body, None))
+}
+
+fn damaged(seq: Seq, what: &str) -> StoreError {
+    StoreError::Damaged { place: format!("journal block at entry {seq}"), what: what.to_owned() }
+}
+
+/// The chain hash a block claims, also where the rest of it can't be read.
+pub fn claimed_chain(value: &[u8]) -> Option<ChainHash> {
+    value.get(2..34).and_then(|hash| hash.try_into().ok())
+}

@@ -1,0 +1,111 @@
+use std::{any::Any, sync::Arc};
+
+use bytes::Bytes;
+
+use super::{
+    entry::{NameId, Seq},
+    outbox::EffectId,
+    timers::TimerOp,
+};
+use crate::{Durability, Op};
+
+/// An entry on its way into the journal.
+pub struct NewEntry {
+    /// Key partition, below [`super::PARTITIONS`].
+    pub partition: u16,
+    /// What it is.
+    pub topic: NameId,
+    /// The entry it comes of; 0 for none.
+    pub cause: Seq,
+    /// Keyed hash of the client's message id; 0 for none. A repeated one is dropped.
+    pub dedup: u64,
+    /// Version byte and MessagePack.
+    pub body: Bytes,
+    /// The body as its Rust type, where the writer has it at hand.
+    pub decoded: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+/// A worker's cursor goes forward.
+#[derive(Clone, Copy, Debug)]
+pub struct CursorMove {
+    /// The worker, by [`super::Journal::worker`].
+    pub worker: NameId,
+    /// Where the cursor must be; anything else refuses the commit.
+    pub expect: Seq,
+    /// Where it goes.
+    pub to: Seq,
+}
+
+/// An effect or a job to be done outside, once the commit is durable.
+pub struct NewEffect {
+    /// Its id, given by the step that asks for it.
+    pub id: EffectId,
+    /// Key partition of the answer.
+    pub partition: u16,
+    /// Which effect.
+    pub topic: NameId,
+    /// Version byte and MessagePack.
+    pub body: Bytes,
+}
+
+/// Sixteen bytes that name a request of an operator (a hash of its `Idempotency-Key`).
+pub type RequestKey = [u8; 16];
+
+/// What goes in together or not at all.
+pub struct Commit {
+    /// Who writes.
+    pub writer: NameId,
+    /// Entries, in order.
+    pub entries: Vec<NewEntry>,
+    /// The cursor of the worker whose step this is.
+    pub cursor: Option<CursorMove>,
+    /// Timers set and cancelled.
+    pub timers: Vec<TimerOp>,
+    /// Effects asked for.
+    pub effects: Vec<NewEffect>,
+    /// Effects whose answer is among the entries.
+    pub settled: Vec<EffectId>,
+    /// State written behind, floors, dead letters: plain writes of the state space.
+    pub writes: Vec<Op>,
+    /// The request this answers; a second commit of the same key changes nothing.
+    pub request: Option<RequestKey>,
+    /// Whether the caller waits for the disk.
+    pub durability: Durability,
+}
+
+impl Commit {
+    /// An empty commit of `writer` that does not wait for the disk.
+    pub fn new(writer: NameId) -> Self {
+        Self {
+            writer,
+            entries: Vec::new(),
+            cursor: None,
+            timers: Vec::new(),
+            effects: Vec::new(),
+            settled: Vec::new(),
+            writes: Vec::new(),
+            request: None,
+            durability: Durability::Written,
+        }
+    }
+
+    /// Bytes of its bodies.
+    pub fn body_bytes(&self) -> usize {
+        self.entries.iter().map(|entry| entry.body.len()).sum()
+    }
+}
+
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Receipt {
+    /// The first entry's place; 0 where nothing was appended.
+    pub first: Seq,
+    /// The last entry's place; 0 where nothing was appended.
+    pub last: Seq,
+    /// Journal time of the entries.
+    pub at_ms: i64,
+    /// Entries dropped because their message id was known.
+    pub duplicates: u32,
+    /// Where the first commit under the same request key went, if this is not the first.
+    pub repeated: Option<Seq>,
+}

@@ -1,0 +1,34 @@
+//! The journal: one durable, totally ordered list of entries, and what commits with them.
+//!
+//! A [`Commit`] is the unit of atomicity: entries, a worker's cursor, timers, effects and state
+//! written behind go in together or not at all. Several commits make a *group*, written as
+//! compressed [`block`]s in one engine batch, so that one sync serves many callers.
+//!
+//! The journal is also the clock's gate: before an entry of instant T is appended, every timer
+//! due at or before T is appended, at its own instant. What time causes and what events cause is
+//! one order.
+
+pub mod block;
+mod commit;
+mod core;
+mod dedup;
+mod entry;
+mod keys;
+mod limits;
+mod outbox;
+mod read;
+mod shared;
+mod tail;
+mod timers;
+mod varint;
+mod verify;
+mod writer;
+
+pub use commit::{Commit, CursorMove, NewEffect, NewEntry, Receipt, RequestKey};
+pub use entry::{Chunk, Entry, NameId, OUTSIDE, PARTITIONS, Seq, partition_of};
+pub use limits::JournalLimits;
+pub use outbox::{EffectId, PendingEffect};
+pub use shared::{GroupOutcome, Journal, StateRow, WorkerMark};
+pub use timers::{TimerKey, TimerOp};
+pub use verify::{Damage, VerifyReport};
+pub use writer::{CommitReply, Writer, WriterEvents};

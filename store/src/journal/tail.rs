@@ -1,0 +1,51 @@
+use std::{collections::VecDeque, sync::Arc};
+
+use parking_lot::RwLock;
+
+use super::entry::{Chunk, Seq};
+
+/// The newest entries, decoded once for all readers; bounded by entries and bytes.
+pub(super) struct Tail {
+    chunks: RwLock<Chunks>,
+    entries_max: usize,
+    bytes_max: usize,
+}
+
+#[derive(Default)]
+struct Chunks {
+    queue: VecDeque<(usize, Arc<Chunk>)>,
+    entries: usize,
+    bytes: usize,
+}
+
+impl Tail {
+    pub(super) fn new(entries_max: usize, bytes_max: usize) -> Self {
+        Self { chunks: RwLock::default(), entries_max, bytes_max }
+    }
+
+    pub(super) fn push(&self, chunk: Arc<Chunk>) {
+        let bytes = chunk.entries.iter().map(|entry| entry.body.len()).sum();
+        let mut dropped = Vec::new();
+        let mut chunks = self.chunks.write();
+        chunks.entries += chunk.entries.len();
+        chunks.bytes += bytes;
+        chunks.queue.push_back((bytes, chunk));
+        while chunks.queue.len() > 1 && (chunks.entries > self.entries_max || chunks.bytes > self.bytes_max) {
+            if let Some((bytes, chunk)) = chunks.queue.pop_front() {
+                chunks.entries -= chunk.entries.len();
+                chunks.bytes -= bytes;
+                dropped.push(chunk);
+            }
+        }
+        // Freeing many bodies takes a while: not under the lock.
+        drop(chunks);
+    }
+
+    /// The chunk that holds `seq`, if it is still here.
+    pub(super) fn get(&self, seq: Seq) -> Option<Arc<Chunk>> {
+        let chunks = self.chunks.read();
+        let index = chunks.queue.partition_point(|(_, chunk)| chunk.last() < seq);
+        let (_, chunk) = chunks.queue.get(index)?;
+        (chunk.first() <= seq).then(|| Arc::clone(chunk))
+    }
+}

@@ -1,0 +1,99 @@
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::{
+    entry::{NameId, Seq},
+    keys, varint,
+};
+use crate::StoreError;
+
+/// A durable timer's name and place in the order of firing: by instant, then by the entry that set it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub struct TimerKey {
+    /// When it is due, milliseconds since 1970 UTC.
+    pub due_ms: i64,
+    /// The entry in whose handling it was set.
+    pub seq: Seq,
+    /// The agent that set it.
+    pub writer: u16,
+    /// Which of the timers set there.
+    pub index: u16,
+}
+
+/// A change of the timers.
+pub enum TimerOp {
+    /// Appends an entry when its instant comes.
+    Set {
+        /// Name and instant.
+        key: TimerKey,
+        /// Key partition of the entry.
+        partition: u16,
+        /// The entry's topic.
+        topic: NameId,
+        /// The entry's body.
+        body: Bytes,
+    },
+    /// Forgets a timer; one that has fired is let be.
+    Cancel(TimerKey),
+}
+
+/// What waits for its instant.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    pub(super) partition: u16,
+    pub(super) topic: NameId,
+    pub(super) body: Bytes,
+}
+
+/// All pending timers, in order of firing.
+#[derive(Default)]
+pub(super) struct Timers {
+    pending: BTreeMap<TimerKey, Waiting>,
+}
+
+impl Timers {
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
+    pub(super) fn next_due(&self) -> Option<i64> {
+        self.pending.keys().next().map(|key| key.due_ms)
+    }
+
+    pub(super) fn insert(&mut self, key: TimerKey, waiting: Waiting) {
+        self.pending.insert(key, waiting);
+    }
+
+    pub(super) fn remove(&mut self, key: &TimerKey) -> bool {
+        self.pending.remove(key).is_some()
+    }
+
+    pub(super) fn pop_due(&mut self, now_ms: i64) -> Option<(TimerKey, Waiting)> {
+        let first = self.pending.first_entry().filter(|entry| entry.key().due_ms <= now_ms)?;
+        Some(first.remove_entry())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&TimerKey, &Waiting)> {
+        self.pending.iter()
+    }
+}
+
+impl Waiting {
+    pub(super) fn encode(&self) -> Bytes {
+        let mut value = Vec::with_capacity(self.body.len() + 6);
+        varint::put(&mut value, u64::from(self.partition));
+        varint::put(&mut value, u64::from(self.topic.0));
+        value.extend_from_slice(&self.body);
+        value.into()
+    }
+
+    pub(super) fn decode(key: &[u8], value: &Bytes) -> Result<(TimerKey, Self), StoreError> {
+        let damaged = || StoreError::Damaged { place: "timers".into(), what: "a timer is cut short".into() };
+        let timer = keys::timer_from(key).ok_or_else(damaged)?;
+        let mut rest = value.as_ref();
+        let partition = varint::take(&mut rest).and_then(|n| u16::try_from(n).ok()).ok_or_else(damaged)?;
+        let topic = varint::take(&mut rest).and_then(|n| u16::try_from(n).ok()).ok_or_else(damaged)?;
+        Ok((timer, Self { partition, topic: NameId(topic), body: value.slice_ref(rest) }))
+    }
+}
