@@ -1,5 +1,45 @@
-//! Impresario runtime.
+//! What an agent is, and the house it lives in.
+//!
+//! An [`Agent`] folds entries of the journal into state and says what comes of it; all it may ask of
+//! the world goes through its [`Step`]. A [`Troupe`] is a set of agents. The [`Host`] plays it live,
+//! on supervised actors; the [`Driver`] plays the same troupe on one thread and a held clock, for
+//! replay, scenarios and imports. This crate knows nothing of marketing or HTTP.
 
-pub mod topic;
+mod agent;
+mod clock;
+mod driver;
+mod effect;
+mod error;
+mod home;
+mod journal_reader;
+mod keys;
+mod limits;
+mod live;
+pub mod rng;
+mod routes;
+mod slots;
+mod status;
+mod step;
+mod supervision;
+pub mod test_kit;
+mod topic;
+mod troupe;
+mod worker;
 
-pub use topic::Topic;
+pub use agent::{Agent, Checkpoint, Event, Held, On, OnMany, OnShared, Shared};
+pub use clock::{Clock, HeldClock, WallClock};
+pub use driver::{Driver, each_entry, new_entry};
+pub use effect::{Effect, EffectCall, EffectError, EffectFailed, Job, JobPast, Performing};
+pub use error::{AgentError, Failure, RuntimeError};
+pub use impresario_store as store;
+pub use keys::{Keys, Reading};
+pub use limits::RuntimeLimits;
+pub use live::Host;
+pub use rng::RunSeed;
+pub use routes::Routes;
+pub use status::{AgentStatus, Condition, WorkerStatus};
+pub use step::{Past, Step};
+pub use supervision::{Supervision, Verdict};
+pub use topic::{AgentKey, Topic};
+pub use troupe::{Troupe, run_seed};
+pub use worker::DeadLetter;

@@ -1,5 +1,8 @@
 //! What a message is: a Rust type with a stable name and version.
 
+use std::hash::Hash;
+
+use impresario_store::partition_of;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// A typed message of the journal.
@@ -10,4 +13,59 @@ pub trait Topic: Serialize + DeserializeOwned + Send + Sync + 'static {
     const NAME: &'static str;
     /// Version of the body's shape. Raised when an old body can't be read as the new type.
     const VERSION: u8 = 1;
+
+    /// The key partition it belongs to; `None` stays in the partition of the entry it comes of.
+    fn partition(&self) -> Option<u16> {
+        None
+    }
+}
+
+/// What one state of an agent belongs to: a customer, a campaign; `()` for a single state.
+///
+/// `encode` must keep the order of `Ord`, so that pages of keys come in one order everywhere.
+pub trait AgentKey: Clone + Eq + Hash + Ord + std::fmt::Debug + Send + Sync + 'static {
+    /// The key's bytes in the store.
+    fn encode(&self) -> Vec<u8>;
+
+    /// The key behind the bytes; `None` where they are no key.
+    fn decode(bytes: &[u8]) -> Option<Self>;
+
+    /// The key's partition; which worker serves it follows from it.
+    fn partition(&self) -> u16 {
+        partition_of(&self.encode())
+    }
+}
+
+impl AgentKey for () {
+    fn encode(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        bytes.is_empty().then_some(())
+    }
+
+    fn partition(&self) -> u16 {
+        0
+    }
+}
+
+impl AgentKey for String {
+    fn encode(&self) -> Vec<u8> {
+        self.as_bytes().to_vec()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        std::str::from_utf8(bytes).ok().map(str::to_owned)
+    }
+}
+
+impl AgentKey for u64 {
+    fn encode(&self) -> Vec<u8> {
+        self.to_be_bytes().to_vec()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        bytes.try_into().ok().map(u64::from_be_bytes)
+    }
 }

@@ -1,0 +1,67 @@
+use impresario_store::{Seq, StoreError};
+
+/// Why a handler could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// Not now; the entry comes again after a backoff.
+    #[error("retry: {0}")]
+    Retry(String),
+    /// Never; the entry goes to the dead letters and the next one comes.
+    #[error("rejected: {0}")]
+    Reject(String),
+}
+
+impl From<StoreError> for AgentError {
+    /// What the store can't read now, a restart may; a body that is no such type never will be.
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Codec(what) => Self::Reject(what),
+            other => Self::Retry(other.to_string()),
+        }
+    }
+}
+
+/// What goes wrong in hosting agents.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// The store's error.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no such agent.
+    #[error("there is no agent `{0}`")]
+    UnknownAgent(String),
+    /// The agent is down or suspended and can't answer.
+    #[error("agent `{agent}` worker {worker} does not answer: {why}")]
+    Unavailable {
+        /// The agent.
+        agent: String,
+        /// Which of its workers.
+        worker: usize,
+        /// Restarting, suspended, or too slow.
+        why: String,
+    },
+    /// Work was still under way when the time was up.
+    #[error("after {waited_ms} ms the agents have not come to rest: head {head}, behind: {behind}")]
+    Busy {
+        /// How long was waited.
+        waited_ms: u64,
+        /// The journal's last entry.
+        head: Seq,
+        /// Which workers are where.
+        behind: String,
+    },
+    /// The program is put together wrongly.
+    #[error("{0}")]
+    Setup(String),
+}
+
+/// Why a worker's step failed as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The entry it was at.
+    pub seq: Seq,
+    /// What happened, without personal data.
+    pub what: String,
+    /// Whether the entry asked to come again rather than broke.
+    pub retry: bool,
+}

@@ -1,0 +1,136 @@
+use std::any::Any;
+
+use impresario_store::Seq;
+
+use crate::{Agent, AgentError, AgentKey, Step, slots::Slots, step::Context};
+
+/// The states of one worker, for handlers that concern several keys.
+pub struct Keys<'a, A: Agent> {
+    pub(crate) slots: &'a mut Slots<A>,
+    pub(crate) context: &'a Context,
+    pub(crate) seq: Seq,
+    pub(crate) at_ms: i64,
+    pub(crate) replaying: bool,
+}
+
+impl<A: Agent> Keys<'_, A> {
+    /// The state of `key`, to look at.
+    ///
+    /// # Errors
+    /// The store's error, as a retry.
+    pub fn get(&mut self, key: &A::Key) -> Result<Option<&A::State>, AgentError> {
+        let slot = self.slots.find(key)?;
+        Ok(slot.filter(|slot| slot.moved.is_none()).map(|slot| &slot.state))
+    }
+
+    /// Whose the state of `key` had become before this entry, if it has gone to another key.
+    ///
+    /// # Errors
+    /// The store's error, as a retry.
+    pub fn moved_to(&mut self, key: &A::Key) -> Result<Option<A::Key>, AgentError> {
+        // After a restart a state may stand later than the entry: then it had not moved yet.
+        let before = self.slots.find(key)?.filter(|slot| slot.seq < self.seq);
+        Ok(before.and_then(|slot| slot.moved.clone()))
+    }
+
+    /// Whether `key` is this worker's.
+    pub fn owns(&self, key: &A::Key) -> bool {
+        self.context.owns(key.partition())
+    }
+
+    /// Changes the state of `key`, made new where there was none; `None` where this entry is in it
+    /// already (after a restart) or the key's state has gone to another key.
+    ///
+    /// # Errors
+    /// The store's error, as a retry; what `change` says.
+    pub fn change<R>(
+        &mut self,
+        key: &A::Key,
+        change: impl FnOnce(&mut A::State) -> Result<R, AgentError>,
+    ) -> Result<Option<R>, AgentError> {
+        let slot = self.slots.load(key)?;
+        if slot.moved.is_some() || (self.replaying && slot.seq >= self.seq) {
+            return Ok(None);
+        }
+        let done = change(&mut slot.state)?;
+        self.slots.mark(key, self.seq, self.at_ms);
+        Ok(Some(done))
+    }
+
+    /// The state of `from` becomes `to`'s, by [`Agent::merge`]; one that never was becomes a mere pointer.
+    /// False where `from` has gone to another key already, or this entry is in it (after a restart).
+    ///
+    /// # Errors
+    /// The store's error, as a retry.
+    pub fn hand_over(&mut self, from: &A::Key, to: &A::Key, step: &mut Step<'_>) -> Result<bool, AgentError> {
+        let existed = self.slots.find(from)?.is_some();
+        let slot = self.slots.load(from)?;
+        if slot.moved.is_some() || (self.replaying && slot.seq >= self.seq) {
+            return Ok(false);
+        }
+        let state = std::mem::take(&mut slot.state);
+        slot.moved = Some(to.clone());
+        self.slots.mark(from, self.seq, self.at_ms);
+        if existed {
+            step.publish_moved::<A>(from, to, &state)?;
+        }
+        Ok(true)
+    }
+
+    /// Up to `limit` keys with state, in order, after `after`; from the first where it is `None`.
+    ///
+    /// # Errors
+    /// The store's error, as a retry.
+    pub fn after(&self, after: Option<&A::Key>, limit: usize) -> Result<Vec<A::Key>, AgentError> {
+        let from = after.map(just_after).unwrap_or_default();
+        Ok(self.slots.keys_from(&from, limit, |key| self.context.owns(key.partition()))?)
+    }
+}
+
+/// The first bytes that sort after `key`.
+pub(crate) fn just_after<K: AgentKey>(key: &K) -> Vec<u8> {
+    let mut bytes = key.encode();
+    bytes.push(0);
+    bytes
+}
+
+/// A worker's state as a question from outside sees it, and where it stands.
+pub struct Reading<'a, A: Agent> {
+    pub(crate) slots: &'a mut Slots<A>,
+    pub(crate) context: &'a Context,
+    pub(crate) shared: Option<&'a dyn Any>,
+    /// The last entry folded in.
+    pub seq: Seq,
+}
+
+impl<A: Agent> Reading<'_, A> {
+    /// The state of `key`; a key whose state has gone to another key is followed on this worker.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub fn get(&mut self, key: &A::Key) -> Result<Option<&A::State>, AgentError> {
+        let slot = self.slots.find(key)?;
+        Ok(slot.filter(|slot| slot.moved.is_none()).map(|slot| &slot.state))
+    }
+
+    /// Whose the state of `key` has become.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub fn moved_to(&mut self, key: &A::Key) -> Result<Option<A::Key>, AgentError> {
+        Ok(self.slots.find(key)?.and_then(|slot| slot.moved.clone()))
+    }
+
+    /// Up to `limit` keys with state at or after the bytes `from`, in order.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub fn keys_from(&self, from: &[u8], limit: usize) -> Result<Vec<A::Key>, AgentError> {
+        Ok(self.slots.keys_from(from, limit, |key| self.context.owns(key.partition()))?)
+    }
+
+    /// What all keys share.
+    pub fn shared<S: 'static>(&self) -> Option<&S> {
+        self.shared.and_then(<dyn Any>::downcast_ref)
+    }
+}

@@ -1,0 +1,65 @@
+/// The runtime's limits, all in one place.
+#[derive(Clone, Debug)]
+pub struct RuntimeLimits {
+    /// Entries a worker folds in one step.
+    pub step_entries_max: usize,
+    /// Entries, timers and effects one step may bring forth.
+    pub step_outputs_max: usize,
+    /// Changed keys of one worker that may wait to be written behind.
+    pub unwritten_keys_max: usize,
+    /// Entries by which written state may trail the cursor; bounds recovery.
+    pub unwritten_entries_max: u64,
+    /// How long a changed key may wait to be written behind.
+    pub unwritten_ms_max: i64,
+    /// Keys written behind in one commit.
+    pub write_keys_max: usize,
+    /// Changed keys at which an agent with one checkpoint for all keys writes them all.
+    pub checkpoint_keys_max: usize,
+    /// Keys of one worker kept in memory.
+    pub state_keys_max: usize,
+    /// Entries a worker may be behind before the door says "busy".
+    pub lag_entries_max: u64,
+    /// First delay of a restart.
+    pub backoff_ms_min: u64,
+    /// Longest delay of a restart.
+    pub backoff_ms_max: u64,
+    /// Time without failure after which the delays begin anew.
+    pub healthy_after_ms: i64,
+    /// Failures within the window that suspend a worker.
+    pub failures_max: usize,
+    /// The window failures are counted in.
+    pub failures_window_ms: i64,
+    /// Times one entry may fail before it goes to the dead letters.
+    pub entry_attempts_max: u32,
+    /// Effects performed at once.
+    pub effects_at_once_max: usize,
+    /// Attempts at one effect before it is given up, visibly.
+    pub effect_attempts_max: u32,
+    /// How long a query may take.
+    pub query_ms_max: u64,
+}
+
+impl Default for RuntimeLimits {
+    fn default() -> Self {
+        Self {
+            step_entries_max: 2_048,
+            step_outputs_max: 4_096,
+            unwritten_keys_max: 200_000,
+            unwritten_entries_max: 400_000,
+            unwritten_ms_max: 5_000,
+            write_keys_max: 512,
+            checkpoint_keys_max: 2_048,
+            state_keys_max: 2_000_000,
+            lag_entries_max: 1_000_000,
+            backoff_ms_min: 100,
+            backoff_ms_max: 30_000,
+            healthy_after_ms: 60_000,
+            failures_max: 5,
+            failures_window_ms: 60_000,
+            entry_attempts_max: 3,
+            effects_at_once_max: 64,
+            effect_attempts_max: 8,
+            query_ms_max: 5_000,
+        }
+    }
+}

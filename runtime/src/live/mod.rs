@@ -1,0 +1,13 @@
+//! The troupe live: actors on ractor, one writer thread, effects performed as they become durable.
+//!
+//! Architecture invariant: no business message travels in an actor's mailbox. The journal is the
+//! mailbox; what the actors get is an empty, coalesced doorbell, and questions.
+
+mod actor;
+mod bell;
+mod effects;
+mod host;
+mod spawn;
+
+pub use host::Host;
+pub(crate) use spawn::{block_on, off_thread};

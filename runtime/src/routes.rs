@@ -1,0 +1,278 @@
+//! Which topics an agent listens to, and what is done with each.
+
+use std::any::Any;
+
+use impresario_store::{Entry, StoreError, codec};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Agent, AgentError, AgentKey, Event, Keys, On, OnMany, OnShared, Shared, Step, Topic,
+    slots::Slots,
+    step::{Context, Outputs},
+};
+
+/// One worker's room: all that handling an entry touches.
+pub(crate) struct Room<A: Agent> {
+    pub(crate) slots: Slots<A>,
+    pub(crate) shared: Option<Box<dyn SharedBox>>,
+    pub(crate) outputs: Outputs,
+    pub(crate) context: Context,
+    pub(crate) replaying: bool,
+}
+
+type Handle<A> = Box<dyn Fn(&A, &mut Room<A>, &Entry) -> Result<bool, AgentError> + Send + Sync>;
+
+pub(crate) struct Route<A: Agent> {
+    pub(crate) topic: String,
+    /// Every worker of the agent folds it, and its state is written first.
+    pub(crate) shared: bool,
+    pub(crate) handle: Handle<A>,
+}
+
+/// What an agent listens to. Filled in by [`Agent::routes`].
+pub struct Routes<A: Agent> {
+    pub(crate) by_topic: Vec<Route<A>>,
+    pub(crate) make_shared: Option<MakeShared>,
+    pub(crate) wrong: Option<String>,
+}
+
+pub(crate) type MakeShared = fn(Option<&[u8]>) -> Result<Box<dyn SharedBox>, StoreError>;
+
+/// Shared state of any type.
+pub(crate) trait SharedBox: Send {
+    fn as_any(&self) -> &dyn Any;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+    fn encode(&self) -> Result<Vec<u8>, StoreError>;
+}
+
+struct SharedValue<S>(S);
+
+impl<S: Shared> SharedBox for SharedValue<S> {
+    fn as_any(&self) -> &dyn Any {
+        &self.0
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        &mut self.0
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, StoreError> {
+        Ok(codec::encode(1, &self.0)?.to_vec())
+    }
+}
+
+fn make_shared<S: Shared>(stored: Option<&[u8]>) -> Result<Box<dyn SharedBox>, StoreError> {
+    let mut value: S = match stored {
+        Some(body) => codec::decode(1, body)?,
+        None => S::default(),
+    };
+    value.restored();
+    Ok(Box::new(SharedValue(value)))
+}
+
+/// The state of a key on its way to the key it has become.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct StateMoved {
+    #[serde(with = "serde_bytes_vec")]
+    pub(crate) from: Vec<u8>,
+    #[serde(with = "serde_bytes_vec")]
+    pub(crate) to: Vec<u8>,
+    #[serde(with = "serde_bytes_vec")]
+    pub(crate) state: Vec<u8>,
+}
+
+mod serde_bytes_vec {
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        struct Bytes;
+        impl serde::de::Visitor<'_> for Bytes {
+            type Value = Vec<u8>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
+                Ok(bytes.to_vec())
+            }
+        }
+        deserializer.deserialize_bytes(Bytes)
+    }
+}
+
+/// The topic on which an agent's workers hand states over to each other.
+pub(crate) fn moved_topic(agent: &str) -> String {
+    format!("{agent}.state.moved")
+}
+
+impl<A: Agent> Routes<A> {
+    pub(crate) fn of() -> Self {
+        let mut routes = Self { by_topic: Vec::new(), make_shared: None, wrong: None };
+        A::routes(&mut routes);
+        routes.add(moved_topic(A::NAME), false, Box::new(receive_moved::<A>));
+        routes
+    }
+
+    fn add(&mut self, topic: String, shared: bool, handle: Handle<A>) {
+        if self.by_topic.iter().any(|route| route.topic == topic) {
+            self.wrong = Some(format!("agent `{}` routes topic `{topic}` twice", A::NAME));
+        }
+        self.by_topic.push(Route { topic, shared, handle });
+    }
+
+    /// Listens to `T`, each for the key that `key` tells.
+    pub fn on<T: Topic>(&mut self, key: impl Fn(&T) -> A::Key + Send + Sync + 'static)
+    where
+        A: On<T>,
+    {
+        self.on_some(move |event: &T| Some(key(event)));
+    }
+
+    /// Listens to `T` where `key` tells a key; others are none of this agent's business.
+    pub fn on_some<T: Topic>(&mut self, key: impl Fn(&T) -> Option<A::Key> + Send + Sync + 'static)
+    where
+        A: On<T>,
+    {
+        let handle = move |agent: &A, room: &mut Room<A>, entry: &Entry| {
+            let body = entry.decode::<T>(T::VERSION)?;
+            match key(body) {
+                Some(key) => fold_one(agent, room, entry, body, &key),
+                None => Ok(false),
+            }
+        };
+        self.add(T::NAME.to_owned(), false, Box::new(handle));
+    }
+
+    /// Listens to `T`, each on the worker that owns the entry's partition, with all its keys.
+    pub fn on_many<T: Topic>(&mut self)
+    where
+        A: OnMany<T>,
+    {
+        let handle = |agent: &A, room: &mut Room<A>, entry: &Entry| {
+            if !room.context.owns(entry.partition) {
+                return Ok(false);
+            }
+            let body = entry.decode::<T>(T::VERSION)?;
+            let Room { slots, shared, outputs, context, replaying, .. } = room;
+            let shared = shared.as_deref().map(SharedBox::as_any);
+            let mut step = Step::new(outputs, context, shared, entry, entry.partition, *replaying);
+            let event = Event::new(entry.seq, entry.at_ms, entry.cause, body, Some(&context.reader));
+            let mut keys = Keys { slots, context, seq: entry.seq, at_ms: entry.at_ms, replaying: *replaying };
+            agent.on_many(&mut keys, &event, &mut step)?;
+            step.finish().map(|_| true)
+        };
+        self.add(T::NAME.to_owned(), false, Box::new(handle));
+    }
+
+    /// Listens to `T` on every worker, for what all keys share.
+    pub fn on_shared<T: Topic>(&mut self)
+    where
+        A: OnShared<T>,
+    {
+        let make: MakeShared = make_shared::<<A as OnShared<T>>::Shared>;
+        self.make_shared.get_or_insert(make);
+        let handle = |agent: &A, room: &mut Room<A>, entry: &Entry| {
+            let body = entry.decode::<T>(T::VERSION)?;
+            let Room { shared, outputs, context, replaying, .. } = room;
+            let boxed = shared.as_deref_mut().map(SharedBox::as_any_mut);
+            let wrong = || AgentError::Reject(format!("agent `{}` shares values of two types", A::NAME));
+            let value = boxed.and_then(<dyn Any>::downcast_mut::<<A as OnShared<T>>::Shared>).ok_or_else(wrong)?;
+            let mut step = Step::new(outputs, context, None, entry, context.worker as u16, *replaying);
+            let event = Event::new(entry.seq, entry.at_ms, entry.cause, body, Some(&context.reader));
+            agent.on_shared(value, &event, &mut step)?;
+            step.finish().map(|_| true)
+        };
+        self.add(T::NAME.to_owned(), true, Box::new(handle));
+    }
+
+    /// On `T`, the state of the first key becomes the second's, by [`Agent::merge`].
+    pub fn merges<T: Topic>(&mut self, loser_and_winner: impl Fn(&T) -> (A::Key, A::Key) + Send + Sync + 'static) {
+        let handle = move |_: &A, room: &mut Room<A>, entry: &Entry| {
+            let (loser, winner) = loser_and_winner(entry.decode::<T>(T::VERSION)?);
+            if !room.context.owns(loser.partition()) {
+                return Ok(false);
+            }
+            send_away(room, entry, &loser, &winner)
+        };
+        self.add(T::NAME.to_owned(), false, Box::new(handle));
+    }
+}
+
+fn fold_one<A: Agent + On<T>, T: Topic>(
+    agent: &A,
+    room: &mut Room<A>,
+    entry: &Entry,
+    body: &T,
+    key: &A::Key,
+) -> Result<bool, AgentError> {
+    let partition = key.partition();
+    if !room.context.owns(partition) {
+        return Ok(false);
+    }
+    let Room { slots, shared, outputs, context, replaying, .. } = room;
+    let slot = slots.load(key)?;
+    if slot.moved.is_some() {
+        tracing::debug!(agent = A::NAME, seq = entry.seq, "an entry for a key whose state has moved");
+        return Ok(true);
+    }
+    if *replaying && slot.seq >= entry.seq {
+        return Ok(true);
+    }
+    let shared = shared.as_deref().map(SharedBox::as_any);
+    let mut step = Step::new(outputs, context, shared, entry, partition, *replaying).of_key(|| key.encode());
+    let event = Event::new(entry.seq, entry.at_ms, entry.cause, body, Some(&context.reader));
+    agent.on(&mut slot.state, &event, &mut step)?;
+    if step.finish()? {
+        slots.mark(key, entry.seq, entry.at_ms);
+    } else {
+        slots.untouched(key);
+    }
+    Ok(true)
+}
+
+/// Takes the loser's state out and sends it to the winner's worker.
+fn send_away<A: Agent>(room: &mut Room<A>, entry: &Entry, loser: &A::Key, winner: &A::Key) -> Result<bool, AgentError> {
+    let slot = room.slots.load(loser)?;
+    if slot.moved.is_some() || (room.replaying && slot.seq >= entry.seq) {
+        return Ok(true);
+    }
+    let state = std::mem::take(&mut slot.state);
+    slot.moved = Some(winner.clone());
+    room.slots.mark(loser, entry.seq, entry.at_ms);
+    let mut step = Step::new(&mut room.outputs, &room.context, None, entry, winner.partition(), room.replaying);
+    step.publish_moved::<A>(loser, winner, &state)?;
+    Ok(true)
+}
+
+/// Takes in a state that has become one of this worker's keys'.
+fn receive_moved<A: Agent>(agent: &A, room: &mut Room<A>, entry: &Entry) -> Result<bool, AgentError> {
+    if !room.context.owns(entry.partition) {
+        return Ok(false);
+    }
+    let moved = entry.decode::<StateMoved>(1)?;
+    let winner = A::Key::decode(&moved.to)
+        .ok_or_else(|| AgentError::Reject(format!("agent `{}`: a moved state names no key", A::NAME)))?;
+    let Room { slots, shared, outputs, context, replaying, .. } = room;
+    let slot = slots.load(&winner)?;
+    if *replaying && slot.seq >= entry.seq {
+        return Ok(true);
+    }
+    if let Some(next) = slot.moved.clone() {
+        let onward = StateMoved { from: moved.from.clone(), to: next.encode(), state: moved.state.clone() };
+        Step::new(outputs, context, None, entry, next.partition(), *replaying).publish_state::<A>(&next, &onward)?;
+        return Ok(true);
+    }
+    let loser = codec::decode(A::STATE_VERSION, &moved.state)?;
+    let shared = shared.as_deref().map(SharedBox::as_any);
+    let mut step =
+        Step::new(outputs, context, shared, entry, winner.partition(), *replaying).of_key(|| winner.encode());
+    agent.merge(&mut slot.state, loser, &mut step)?;
+    step.finish()?;
+    slots.mark(&winner, entry.seq, entry.at_ms);
+    Ok(true)
+}
