@@ -1,7 +1,7 @@
-use impresario_runtime::Topic;
+use impresario_runtime::{AgentKey, Topic};
 use serde::{Deserialize, Serialize};
 
-use super::{Millis, RawJson};
+use super::{IdentifierKind, Millis, ProfileId, RawJson, identifier::node_of};
 
 /// Which of Segment's calls an event came as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -71,6 +71,20 @@ pub struct Tracked {
     pub source: Box<str>,
 }
 
+impl Tracked {
+    /// The node of the identifier it is filed under: the user id where there is one, else the anonymous id.
+    pub fn node(&self) -> ProfileId {
+        match (&self.user_id, &self.anonymous_id) {
+            (Some(user_id), _) => node_of(&IdentifierKind::UserId, user_id),
+            (None, anonymous_id) => node_of(&IdentifierKind::AnonymousId, anonymous_id.as_deref().unwrap_or_default()),
+        }
+    }
+}
+
 impl Topic for Tracked {
     const NAME: &'static str = "event.tracked";
+
+    fn partition(&self) -> Option<u16> {
+        Some(self.node().partition())
+    }
 }

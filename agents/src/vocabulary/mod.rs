@@ -1,12 +1,18 @@
-//! The words every agent shares: customer events, identifiers, instants, raw JSON.
+//! The words every agent shares: customer events, identifiers, profiles, instants, raw JSON.
 
 mod event;
+mod feature;
+mod identifier;
 mod ids;
 mod json;
+mod profile;
 
 pub use event::{EventKind, Tracked};
-pub use ids::ProfileId;
+pub use feature::{Channel, Feature, Unit};
+pub use identifier::{Identifier, IdentifierKind};
+pub use ids::{ProfileId, ProfileIdError};
 pub use json::RawJson;
+pub use profile::{ProfileChanged, ProfileMerged, RhythmDelta};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type Millis = i64;
