@@ -1,0 +1,123 @@
+//! The command line: one file a command, all with `Args` and `run`.
+//!
+//! Exit codes: 0 done, 1 the answer is "no" or the work failed, 2 the call was wrong.
+
+pub mod bench;
+pub mod export;
+pub mod import;
+pub mod output;
+pub mod replay;
+pub mod verify;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use impresario_runtime::{RuntimeError, store::StoreError};
+
+use crate::directory::DEFAULT_DIRECTORY;
+use output::Output;
+
+/// A self-hosted engine for autonomous marketing. With no command it serves.
+#[derive(Parser, Debug)]
+#[command(name = "impresario", version, about)]
+pub struct Cli {
+    /// What all commands have in common.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What all commands have in common.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// The data directory [default: impresario-data]
+    #[arg(long, global = true, value_name = "DIR", env = "IMPRESARIO_DATA")]
+    pub data: Option<PathBuf>,
+    /// Prints for machines
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+impl Common {
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.data.clone().unwrap_or_else(|| DEFAULT_DIRECTORY.into())
+    }
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Takes in events of a file
+    Import(import::ImportArgs),
+    /// Writes out what is in a data directory
+    Export(export::ExportArgs),
+    /// Checks every block and the hash chain of a data directory
+    Verify(verify::VerifyArgs),
+    /// Plays scenarios and checks what they expect
+    Replay(replay::ReplayArgs),
+    /// Measures the real program
+    Bench(bench::BenchArgs),
+}
+
+/// Why a command ended without doing what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The answer is "no".
+    #[error("{0}")]
+    No(String),
+    /// The call was wrong.
+    #[error("{0}")]
+    Usage(String),
+    /// The store's error.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The runtime's error.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The system's error.
+    #[error("could not {what}: {error}")]
+    Io {
+        /// What was tried, on which file.
+        what: String,
+        /// The system's error.
+        error: std::io::Error,
+    },
+}
+
+impl CommandError {
+    /// The process's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => 2,
+            Self::No(_) | Self::Store(_) | Self::Runtime(_) | Self::Io { .. } => 1,
+        }
+    }
+}
+
+/// The whole program, from its arguments to its exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.common.json);
+    match run(&cli, &output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output.error(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(cli: &Cli, output: &Output) -> Result<(), CommandError> {
+    let common = &cli.common;
+    match &cli.command {
+        None => Err(CommandError::Usage("name a command; see --help".into())),
+        Some(Command::Import(args)) => import::run(common, args, output),
+        Some(Command::Export(args)) => export::run(common, args, output),
+        Some(Command::Verify(args)) => verify::run(common, args, output),
+        Some(Command::Replay(args)) => replay::run(common, args, output),
+        Some(Command::Bench(args)) => bench::run(common, args, output),
+    }
+}
