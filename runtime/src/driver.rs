@@ -173,6 +173,7 @@ impl Driver {
                 journal: &self.journal,
                 sink,
                 limits: &self.troupe.limits,
+                disturbance: self.troupe.disturbance.clone(),
                 seed: self.seed,
             };
             match seat.home.start(ground) {

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use crate::{
     Condition, Failure, RunSeed, RuntimeLimits, Supervision, Verdict, WorkerStatus,
-    troupe::AnyAgent,
+    troupe::{AnyAgent, Disturbance},
     worker::{AnyWorker, CommitSink, Gauges, Progress, WorkerParts},
 };
 
@@ -43,6 +43,7 @@ pub(crate) struct Ground<'a> {
     pub(crate) journal: &'a Arc<Journal>,
     pub(crate) sink: Arc<dyn CommitSink>,
     pub(crate) limits: &'a RuntimeLimits,
+    pub(crate) disturbance: Option<Disturbance>,
     pub(crate) seed: RunSeed,
 }
 
@@ -72,6 +73,7 @@ impl Home {
             journal: Arc::clone(ground.journal),
             sink: ground.sink,
             limits: ground.limits.clone(),
+            disturbance: ground.disturbance,
             gauges: Arc::clone(&self.gauges),
             seed: ground.seed,
             worker: self.worker,

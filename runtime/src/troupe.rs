@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 
 use bytes::Bytes;
-use impresario_store::{Journal, StoreError, codec};
+use impresario_store::{Entry, Journal, StoreError, codec};
 
 use crate::{
     Agent, Effect, EffectCall, EffectError, Failure, Job, JobPast, Performing, Routes, RunSeed, RuntimeError,
@@ -11,12 +11,16 @@ use crate::{
     worker::{AnyWorker, Worker, WorkerParts},
 };
 
+/// Looks at an entry before an agent (by name) folds it, and may break it there.
+pub(crate) type Disturbance = Arc<dyn Fn(&Journal, &str, &Entry) + Send + Sync>;
+
 /// The agents of one host, and what performs their effects.
 #[derive(Default)]
 pub struct Troupe {
     pub(crate) agents: Vec<Box<dyn AnyAgent>>,
     pub(crate) performers: BTreeMap<&'static str, Arc<dyn AnyPerformer>>,
     pub(crate) limits: RuntimeLimits,
+    pub(crate) disturbance: Option<Disturbance>,
     wrong: Option<String>,
 }
 
@@ -30,6 +34,14 @@ impl Troupe {
     #[must_use]
     pub fn limits(mut self, limits: RuntimeLimits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Calls `disturb` with the agent's name before each entry an agent is to fold for the first time:
+    /// a panic in there is a panic of the agent at that entry. For scenarios of failing agents.
+    #[must_use]
+    pub fn disturbed(mut self, disturb: impl Fn(&Journal, &str, &Entry) + Send + Sync + 'static) -> Self {
+        self.disturbance = Some(Arc::new(disturb));
         self
     }
 

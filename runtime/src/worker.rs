@@ -20,6 +20,7 @@ use crate::{
     routes::{Room, SharedBox},
     slots::Slots,
     step::{Context, Outputs},
+    troupe::Disturbance,
 };
 
 /// Where a worker's commits go.
@@ -99,6 +100,7 @@ pub(crate) struct Worker<A: Agent> {
     sink: Arc<dyn CommitSink>,
     refused: Arc<AtomicBool>,
     limits: RuntimeLimits,
+    disturbance: Option<Disturbance>,
     gauges: Arc<Gauges>,
 }
 
@@ -106,6 +108,7 @@ pub(crate) struct WorkerParts {
     pub(crate) journal: Arc<Journal>,
     pub(crate) sink: Arc<dyn CommitSink>,
     pub(crate) limits: RuntimeLimits,
+    pub(crate) disturbance: Option<Disturbance>,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) seed: RunSeed,
     pub(crate) worker: usize,
@@ -115,7 +118,7 @@ pub(crate) struct WorkerParts {
 impl<A: Agent> Worker<A> {
     /// Starts a worker where its cursor stands, its state refolded from what was written behind.
     pub(crate) fn start(agent: Arc<A>, routes: Arc<Routes<A>>, parts: WorkerParts) -> Result<Self, Failure> {
-        let WorkerParts { journal, sink, limits, gauges, seed, worker, workers } = parts;
+        let WorkerParts { journal, sink, limits, disturbance, gauges, seed, worker, workers } = parts;
         let whole = |error: StoreError| failure(0, &error.into());
         let agent_id = journal.name(A::NAME).map_err(whole)?;
         let id = journal.name(&format!("{}/{worker}", A::NAME)).map_err(whole)?;
@@ -153,6 +156,7 @@ impl<A: Agent> Worker<A> {
             sink,
             refused: Arc::new(AtomicBool::new(false)),
             limits,
+            disturbance,
             gauges,
         };
         worker.refold(&journal)?;
@@ -197,6 +201,11 @@ impl<A: Agent> Worker<A> {
         let Some(route) = index.and_then(|index| routes.by_topic.get(index)) else { return Ok(false) };
         if entry.erased.is_some() || self.dead.contains(&entry.seq) {
             return Ok(false);
+        }
+        if let Some(disturb) = self.disturbance.as_ref().filter(|_| !self.room.replaying)
+            && self.room.context.owns(entry.partition)
+        {
+            disturb(self.room.context.reader.journal(), A::NAME, entry);
         }
         if route.shared {
             self.before_shared()?;

@@ -73,6 +73,7 @@ impl Stage {
             journal: &self.journal,
             sink,
             limits: self.limits(),
+            disturbance: self.troupe.disturbance.clone(),
             seed: self.seed,
         })
     }
