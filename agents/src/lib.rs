@@ -2,5 +2,6 @@
 
 pub mod goals;
 pub mod profiles;
+pub mod rhythm;
 pub mod segmentation;
 pub mod vocabulary;

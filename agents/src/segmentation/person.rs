@@ -1,0 +1,146 @@
+//! What segmentation keeps of one person.
+
+use std::collections::BTreeMap;
+
+use impresario_runtime::store::TimerKey;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::measure::Measured;
+use crate::vocabulary::{Feature, Millis, ProfileChanged, ProfileId};
+
+/// One person, as far as segments look at them. Changed by entries of the journal alone.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Person {
+    /// Who it is; `None` until something is known.
+    #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+    pub(super) profile: Option<ProfileId>,
+    #[serde(rename = "f", default, skip_serializing_if = "Vec::is_empty")]
+    features: Vec<(Feature, i64)>,
+    #[serde(rename = "t", default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) traits: BTreeMap<Box<str>, Value>,
+    #[serde(rename = "m", default, skip_serializing_if = "Vec::is_empty")]
+    measures: Vec<(u32, Measured)>,
+    #[serde(rename = "s", default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) standings: Vec<Standing>,
+    /// The timer that looks again; never later than any standing's `until`.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub(super) wake: Option<TimerKey>,
+}
+
+/// How a person stands to one segment; a person who is outside for good has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Standing {
+    #[serde(rename = "g")]
+    pub(super) segment: u32,
+    /// Since when they have been in it.
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<Millis>,
+    /// When time alone may change it.
+    #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
+    pub(super) until: Option<Millis>,
+}
+
+impl Person {
+    /// Their profile.
+    pub fn profile(&self) -> Option<ProfileId> {
+        self.profile
+    }
+
+    pub(super) fn feature(&self, feature: Feature) -> Option<i64> {
+        let place = self.features.binary_search_by_key(&feature, |(known, _)| *known).ok()?;
+        self.features.get(place).map(|(_, value)| *value)
+    }
+
+    /// The value of a trait; dots go into nested objects.
+    pub(super) fn trait_value(&self, name: &str) -> Option<&Value> {
+        if let Some(found) = self.traits.get(name) {
+            return Some(found);
+        }
+        let (outer, rest) = name.split_once('.')?;
+        self.traits.get(outer)?.as_object().and_then(|inner| super::truth::lookup(inner, rest))
+    }
+
+    /// Takes over what a change says of features and traits.
+    pub(super) fn apply(&mut self, changed: &ProfileChanged) {
+        self.profile = Some(changed.profile);
+        for (feature, value) in &changed.features {
+            match self.features.binary_search_by_key(feature, |(known, _)| *known) {
+                Ok(place) => {
+                    if let Some(entry) = self.features.get_mut(place) {
+                        entry.1 = *value;
+                    }
+                }
+                Err(place) => self.features.insert(place, (*feature, *value)),
+            }
+        }
+        for (name, value) in &changed.traits {
+            if value.is_null() {
+                self.traits.remove(name);
+            } else {
+                self.traits.insert(name.clone(), value.clone());
+            }
+        }
+    }
+
+    pub(super) fn measured(&self, measure: u32) -> Option<&Measured> {
+        let place = self.measures.binary_search_by_key(&measure, |(known, _)| *known).ok()?;
+        self.measures.get(place).map(|(_, measured)| measured)
+    }
+
+    /// What is measured under `measure`, made by `empty` where there is nothing yet.
+    pub(super) fn measured_mut(&mut self, measure: u32, empty: impl FnOnce() -> Measured) -> Option<&mut Measured> {
+        let place = match self.measures.binary_search_by_key(&measure, |(known, _)| *known) {
+            Ok(place) => place,
+            Err(place) => {
+                self.measures.insert(place, (measure, empty()));
+                place
+            }
+        };
+        self.measures.get_mut(place).map(|(_, measured)| measured)
+    }
+
+    /// Forgets measures that no definition asks for any more.
+    pub(super) fn keep_measures(&mut self, is_kept: impl Fn(u32) -> bool) {
+        self.measures.retain(|(measure, _)| is_kept(*measure));
+    }
+
+    pub(super) fn standing(&self, segment: u32) -> Option<&Standing> {
+        let place = self.standings.binary_search_by_key(&segment, |standing| standing.segment).ok()?;
+        self.standings.get(place)
+    }
+
+    /// Since when the person has been in a segment.
+    pub(super) fn member_since(&self, segment: u32) -> Option<Millis> {
+        self.standing(segment).and_then(|standing| standing.since)
+    }
+
+    pub(super) fn set_standing(&mut self, standing: Standing) {
+        let gone = standing.since.is_none() && standing.until.is_none();
+        match self.standings.binary_search_by_key(&standing.segment, |known| known.segment) {
+            Ok(place) if gone => drop(self.standings.remove(place)),
+            Ok(place) => {
+                if let Some(known) = self.standings.get_mut(place) {
+                    *known = standing;
+                }
+            }
+            Err(_) if gone => {}
+            Err(place) => self.standings.insert(place, standing),
+        }
+    }
+
+    /// Takes in the measures of somebody who turned out to be this person. Features and traits come
+    /// with the profile's own change; memberships are looked at anew.
+    pub(super) fn merge_measures(&mut self, other: &mut Self) {
+        for (measure, measured) in std::mem::take(&mut other.measures) {
+            match self.measures.binary_search_by_key(&measure, |(known, _)| *known) {
+                Ok(place) => {
+                    if let Some((_, known)) = self.measures.get_mut(place) {
+                        known.merge(measured);
+                    }
+                }
+                Err(place) => self.measures.insert(place, (measure, measured)),
+            }
+        }
+    }
+}

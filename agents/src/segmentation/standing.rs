@@ -1,0 +1,149 @@
+//! How a person stands to segments, and when to look again.
+
+use std::collections::BTreeSet;
+
+use impresario_runtime::Step;
+
+use super::{
+    Reason, SegmentEntered, SegmentLeft, Trigger,
+    definitions::Definitions,
+    evaluate::View,
+    person::{Person, Standing},
+    topics::MembershipDue,
+    truth::{FOREVER, Truth},
+};
+use crate::vocabulary::{Millis, ProfileChanged};
+
+/// The segments that look at what has changed.
+pub(super) fn touched_by(changed: &ProfileChanged, definitions: &Definitions, touched: &mut Vec<u32>) {
+    for (feature, _) in &changed.features {
+        touched.extend(definitions.looking_at_feature(*feature));
+    }
+    for name in changed.traits.keys() {
+        touched.extend(definitions.looking_at_trait(name));
+    }
+}
+
+/// Looks at `segments` again, and at whatever looks at those that change.
+pub(super) fn look_again(
+    person: &mut Person,
+    definitions: &Definitions,
+    segments: &[u32],
+    by: Trigger,
+    step: &mut Step<'_>,
+) {
+    if segments.is_empty() || person.profile.is_none() {
+        return;
+    }
+    let now = step.now_ms();
+    let mut queue: BTreeSet<(u32, u32)> = segments.iter().map(|place| (definitions.rank(*place), *place)).collect();
+    let mut earliest = FOREVER;
+    while let Some((_, place)) = queue.pop_first() {
+        let Some(truth) = truth_of(person, definitions, place, now) else { continue };
+        let because = if segments.contains(&place) { by } else { Trigger::Segment };
+        let since = person.member_since(place);
+        if truth.holds != since.is_some() {
+            let above = definitions.looking_at_segment(place).iter();
+            queue.extend(above.map(|place| (definitions.rank(*place), *place)));
+            tell(person, definitions, place, truth.holds, since, because, step);
+        }
+        let since = truth.holds.then(|| since.unwrap_or(now));
+        person.set_standing(Standing { segment: place, since, until: Some(truth.until).filter(|u| *u != FOREVER) });
+        earliest = earliest.min(truth.until);
+    }
+    wake_by(person, earliest, step);
+}
+
+/// The truth about a segment; `None` while its past is still being looked at.
+fn truth_of(person: &Person, definitions: &Definitions, place: u32, now: Millis) -> Option<Truth> {
+    let segment = definitions.at(place)?;
+    if segment.removed {
+        return Some(Truth::forever(false));
+    }
+    if !segment.ready {
+        return None;
+    }
+    definitions.plan(place).map(|plan| plan.root.truth(View { person, definitions, now }))
+}
+
+/// Whether looking at `segments` again would change anything.
+pub(super) fn would_change(person: &Person, definitions: &Definitions, segments: &[u32], now: Millis) -> bool {
+    segments.iter().any(|place| {
+        let Some(truth) = truth_of(person, definitions, *place, now) else { return false };
+        let standing = person.standing(*place);
+        let until = standing.and_then(|standing| standing.until).unwrap_or(FOREVER);
+        truth.holds != standing.is_some_and(|standing| standing.since.is_some()) || truth.until != until
+    })
+}
+
+fn tell(
+    person: &Person,
+    definitions: &Definitions,
+    place: u32,
+    enters: bool,
+    since: Option<Millis>,
+    by: Trigger,
+    step: &mut Step<'_>,
+) {
+    let (Some(profile), Some(segment)) = (person.profile, definitions.at(place)) else { return };
+    let view = View { person, definitions, now: step.now_ms() };
+    let because = match definitions.plan(place) {
+        Some(plan) => plan.root.explain(view),
+        None => "the segment was removed".into(),
+    };
+    let reason = Reason { by, because: because.into() };
+    let segment = segment.defined.id.clone();
+    if enters {
+        step.publish(SegmentEntered { segment, profile, reason });
+    } else {
+        let since_ms = since.unwrap_or_else(|| step.now_ms());
+        step.publish(SegmentLeft { segment, profile, reason, since_ms });
+    }
+}
+
+/// A profile that is no more leaves all its segments.
+pub(super) fn leave_all(loser: &mut Person, definitions: &Definitions, step: &mut Step<'_>) {
+    if let Some(wake) = loser.wake.take() {
+        step.cancel(wake);
+    }
+    let Some(profile) = loser.profile else { return };
+    for standing in std::mem::take(&mut loser.standings) {
+        let (Some(since_ms), Some(segment)) = (standing.since, definitions.at(standing.segment)) else { continue };
+        let because = "the profile has become another one".into();
+        let reason = Reason { by: Trigger::Merge, because };
+        step.publish(SegmentLeft { segment: segment.defined.id.clone(), profile, reason, since_ms });
+    }
+}
+
+/// The timer has fired: looks at what may have changed through time alone, and sets the next one.
+pub(super) fn time_has_come(person: &mut Person, definitions: &Definitions, step: &mut Step<'_>) {
+    let now = step.now_ms();
+    if person.wake.is_some_and(|wake| wake.due_ms > now) {
+        // An earlier timer that could not be taken back any more.
+        step.unchanged();
+        return;
+    }
+    person.wake = None;
+    let due: Vec<u32> = person
+        .standings
+        .iter()
+        .filter(|standing| standing.until.is_some_and(|until| until <= now))
+        .map(|standing| standing.segment)
+        .collect();
+    look_again(person, definitions, &due, Trigger::Time, step);
+    let next = person.standings.iter().filter_map(|standing| standing.until).min();
+    wake_by(person, next.unwrap_or(FOREVER), step);
+}
+
+/// Makes sure to look again at `instant` at the latest. A timer that is earlier stays: what it finds
+/// to do then is to set the next one, which costs less than moving it at every event.
+fn wake_by(person: &mut Person, instant: Millis, step: &mut Step<'_>) {
+    let Some(profile) = person.profile else { return };
+    if instant == FOREVER || person.wake.is_some_and(|wake| wake.due_ms <= instant) {
+        return;
+    }
+    if let Some(later) = person.wake.take() {
+        step.cancel(later);
+    }
+    person.wake = Some(step.schedule(instant, &MembershipDue { profile }));
+}
