@@ -7,7 +7,7 @@
 //! the probability that a gap is shorter, `1 - exp(-t / m)`. So it passes a threshold at an instant known
 //! beforehand: `t = m * -ln(1 - threshold)`.
 
-use super::{Comparison, person::Person, test::Truth};
+use super::{Comparison, person::Person, truth::Truth};
 use crate::{
     rhythm::RhythmFitted,
     vocabulary::{Feature, Millis},
