@@ -53,6 +53,9 @@ pub enum StoreError {
         /// What was found, and what was expected.
         key: String,
     },
+    /// What was asked can never be; nothing was changed.
+    #[error("nothing was written: {0}")]
+    Invalid(String),
     /// Too little of the disk is free; nothing was changed.
     #[error("{free_bytes} bytes of the disk are free, writing stops below {needed_bytes}")]
     DiskFull {

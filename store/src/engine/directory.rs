@@ -1,14 +1,17 @@
-//! The data directory: who holds it, of which format it is, and how it is made small again.
+//! The data directory: who holds it, of which format it is, and how far it was synced.
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{Read, Seek, Write},
+    io::{ErrorKind, Read, Seek, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 
-use super::{Durability, Engine, Op, SledEngine, SledOptions, WriteBatch};
 use crate::StoreError;
 
 /// The format of a data directory that this program writes.
@@ -16,14 +19,18 @@ pub const DIRECTORY_FORMAT: u32 = 1;
 
 const LOCK_FILE: &str = "impresario.lock";
 const FORMAT_FILE: &str = "impresario.format";
-const FRESH: &str = "sled.compacting";
-const OLD: &str = "sled.before";
+/// How far the data was synced: a mark and its check, written after each sync and never synced itself.
+const SYNCED_FILE: &str = "impresario.synced";
+/// Where compaction writes, and where it puts what it replaces.
+pub(super) const FRESH: &str = "sled.compacting";
+pub(super) const OLD: &str = "sled.before";
 /// Where the engine's own files lie in a data directory.
 pub(super) const ENGINE: &str = "sled";
 
 /// A data directory held by this process.
 pub(super) struct Directory {
     pub(super) path: PathBuf,
+    synced: File,
     _lock: File,
 }
 
@@ -39,7 +46,10 @@ impl Directory {
         let lock_path = path.join(LOCK_FILE);
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path);
         let mut lock = open.map_err(io_error("open", &lock_path))?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            if error != Errno::WOULDBLOCK {
+                return Err(io_error("lock", &lock_path)(error.into()));
+            }
             let mut pid = String::new();
             let _ = lock.read_to_string(&mut pid);
             let pid = if pid.trim().is_empty() { "unknown".into() } else { pid.trim().to_owned() };
@@ -48,32 +58,34 @@ impl Directory {
         let written =
             lock.set_len(0).and_then(|()| lock.rewind()).and_then(|()| write!(lock, "{}", std::process::id()));
         written.map_err(io_error("write", &lock_path))?;
-        let directory = Self { path: path.to_owned(), _lock: lock };
-        directory.check_format()?;
+        check_format(path)?;
+        let synced_path = path.join(SYNCED_FILE);
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&synced_path);
+        let synced = open.map_err(io_error("open", &synced_path))?;
+        let directory = Self { path: path.to_owned(), synced, _lock: lock };
         directory.end_compaction()?;
         directory.remove_half_snapshots()?;
+        sync_directory(path)?;
         Ok(directory)
     }
 
-    fn check_format(&self) -> Result<(), StoreError> {
-        let path = self.path.join(FORMAT_FILE);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                if self.path.join(ENGINE).exists() {
-                    let what = "there is data, but no file that says of which format".into();
-                    return Err(StoreError::Damaged { place: path.display().to_string(), what });
-                }
-                return write_synced(&path, DIRECTORY_FORMAT.to_string().as_bytes());
-            }
-            Err(error) => return Err(io_error("read", &path)(error)),
-        };
-        let what = || format!("the data directory {}", self.path.display());
-        match text.trim().parse::<u32>() {
-            Ok(DIRECTORY_FORMAT) => Ok(()),
-            Ok(found) => Err(StoreError::UnknownFormat { what: what(), found, known: DIRECTORY_FORMAT }),
-            Err(_) => Err(StoreError::Damaged { place: path.display().to_string(), what: "it holds no number".into() }),
+    pub(super) fn note_synced(&self, mark: u64) -> Result<(), StoreError> {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&mark.to_be_bytes());
+        bytes[8..].copy_from_slice(&(!mark).to_be_bytes());
+        self.synced.write_all_at(&bytes, 0).map_err(io_error("write", &self.path.join(SYNCED_FILE)))
+    }
+
+    /// A mark that a power cut has spoilt is none: it promises nothing.
+    pub(super) fn noted(&self) -> Result<Option<u64>, StoreError> {
+        let mut bytes = [0; 16];
+        match self.synced.read_exact_at(&mut bytes, 0) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(io_error("read", &self.path.join(SYNCED_FILE))(error)),
         }
+        let [mark, check] = [&bytes[..8], &bytes[8..]].map(|half| half.try_into().map_or(0, u64::from_be_bytes));
+        Ok((check == !mark).then_some(mark))
     }
 
     /// A kill while sled writes a snapshot leaves a half one, with which it never opens again.
@@ -96,10 +108,15 @@ impl Directory {
     /// Ends a compaction that a crash cut short, one way or the other.
     fn end_compaction(&self) -> Result<(), StoreError> {
         let (engine, fresh, old) = (self.path.join(ENGINE), self.path.join(FRESH), self.path.join(OLD));
+        if !engine.exists() && fresh.exists() && !old.exists() {
+            let what = "there are files of a compaction, but none of the data it was made from".into();
+            return Err(StoreError::Damaged { place: self.path.display().to_string(), what });
+        }
         if old.exists() && !engine.exists() {
             // The old files were moved away, and the new ones are whole: go on.
             let from = if fresh.exists() { &fresh } else { &old };
             fs::rename(from, &engine).map_err(io_error("rename", from))?;
+            sync_directory(&self.path)?;
         }
         for left in [&fresh, &old] {
             if left.exists() {
@@ -110,57 +127,41 @@ impl Directory {
     }
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let written = File::create(path).and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
-    written.map_err(io_error("write", path))
+/// Refuses a directory of another format; writes the format into a new one.
+fn check_format(directory: &Path) -> Result<(), StoreError> {
+    let path = directory.join(FORMAT_FILE);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            if [ENGINE, OLD].iter().any(|files| directory.join(files).exists()) {
+                let what = "there is data, but no file that says of which format".into();
+                return Err(StoreError::Damaged { place: path.display().to_string(), what });
+            }
+            return write_format(directory, &path);
+        }
+        Err(error) => return Err(io_error("read", &path)(error)),
+    };
+    let what = || format!("the data directory {}", directory.display());
+    match text.trim().parse::<u32>() {
+        Ok(DIRECTORY_FORMAT) => Ok(()),
+        Ok(found) => Err(StoreError::UnknownFormat { what: what(), found, known: DIRECTORY_FORMAT }),
+        Err(_) => Err(StoreError::Damaged { place: path.display().to_string(), what: "it holds no number".into() }),
+    }
 }
 
-fn sync_directory(path: &Path) -> Result<(), StoreError> {
+/// Under another name first: a crash leaves the whole file or none.
+fn write_format(directory: &Path, path: &Path) -> Result<(), StoreError> {
+    let half = path.with_extension("half");
+    let text = DIRECTORY_FORMAT.to_string();
+    let written =
+        File::create(&half).and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+    written.map_err(io_error("write", &half))?;
+    fs::rename(&half, path).map_err(io_error("rename", &half))?;
+    sync_directory(directory)
+}
+
+pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
+    // The parent of a relative path of one part has no name of its own.
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     File::open(path).and_then(|directory| directory.sync_all()).map_err(io_error("sync", path))
-}
-
-/// Writes what lives in a data directory into fresh files, which take the place of the old ones.
-///
-/// sled's files never shrink by themselves. The directory must not be in use. A crash at any point
-/// leaves the old files or the new ones, whole.
-///
-/// # Errors
-/// [`StoreError::Locked`] while a process uses it, the system's, or damage in what is read.
-pub fn compact(path: &Path) -> Result<(u64, u64), StoreError> {
-    const ROWS: usize = 512;
-    let held = Directory::take(path)?;
-    let engine = path.join(ENGINE);
-    if !engine.exists() {
-        return Ok((0, 0));
-    }
-    let (fresh, old) = (path.join(FRESH), path.join(OLD));
-    let options = SledOptions { free_min_percent: 0, ..SledOptions::default() };
-    let from = SledEngine::open_files(&engine, None, &options)?;
-    let to = SledEngine::open_files(&fresh, None, &options)?;
-    let before = from.usage()?.file_bytes;
-    let mut next = Vec::new();
-    loop {
-        let rows = from.scan(&next, None, ROWS)?;
-        if let Some((key, _)) = rows.last() {
-            next = key.to_vec();
-            next.push(0);
-        }
-        let full = rows.len() == ROWS;
-        let ops = rows.into_iter().map(|(key, value)| Op::PutNew(key.to_vec(), value)).collect();
-        to.commit(WriteBatch { expect: Vec::new(), ops }, Durability::Written)?;
-        if !full {
-            break;
-        }
-    }
-    to.close()?;
-    let after = to.usage()?.file_bytes;
-    drop(to);
-    drop(from);
-    sync_directory(&fresh)?;
-    fs::rename(&engine, &old).map_err(io_error("rename", &engine))?;
-    fs::rename(&fresh, &engine).map_err(io_error("rename", &fresh))?;
-    sync_directory(path)?;
-    fs::remove_dir_all(&old).map_err(io_error("remove", &old))?;
-    drop(held);
-    Ok((before, after))
 }

@@ -1,4 +1,7 @@
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -12,6 +15,7 @@ type Map = BTreeMap<Vec<u8>, Bytes>;
 #[derive(Default)]
 pub struct MemoryEngine {
     maps: RwLock<Maps>,
+    full: AtomicBool,
 }
 
 #[derive(Clone, Default)]
@@ -20,6 +24,8 @@ struct Maps {
     synced: Map,
     /// Writes since the last sync, so that a sync need not copy everything.
     unsynced: Vec<(Vec<u8>, Option<Bytes>)>,
+    noted: Option<u64>,
+    closed: bool,
 }
 
 impl MemoryEngine {
@@ -32,14 +38,21 @@ impl MemoryEngine {
     #[must_use]
     pub fn fork(&self) -> Self {
         let maps = self.maps.read();
-        let kept = Maps { now: maps.synced.clone(), synced: maps.synced.clone(), unsynced: Vec::new() };
-        Self { maps: RwLock::new(kept) }
+        let synced = maps.synced.clone();
+        let kept = Maps { now: synced.clone(), synced, noted: maps.noted, ..Maps::default() };
+        Self { maps: RwLock::new(kept), full: AtomicBool::default() }
     }
 
     /// What a killed process would leave: everything committed.
     #[must_use]
     pub fn snapshot(&self) -> Self {
-        Self { maps: RwLock::new(self.maps.read().clone()) }
+        let kept = Maps { closed: false, ..self.maps.read().clone() };
+        Self { maps: RwLock::new(kept), full: AtomicBool::default() }
+    }
+
+    /// Pretends that the disk is full, or no longer.
+    pub fn pretend_full(&self, full: bool) {
+        self.full.store(full, Ordering::Release);
     }
 }
 
@@ -49,6 +62,9 @@ impl Engine for MemoryEngine {
     }
 
     fn scan(&self, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        if to.is_some_and(|to| to <= from) {
+            return Ok(Vec::new());
+        }
         let maps = self.maps.read();
         let rows = maps.now.range(from.to_vec()..).take_while(|(key, _)| to.is_none_or(|to| key.as_slice() < to));
         Ok(rows.take(limit).map(|(key, value)| (Bytes::copy_from_slice(key), value.clone())).collect())
@@ -64,8 +80,19 @@ impl Engine for MemoryEngine {
         Ok(found.map(|(key, value)| (Bytes::copy_from_slice(key), value.clone())))
     }
 
+    fn room(&self) -> Result<(), StoreError> {
+        if self.full.load(Ordering::Acquire) {
+            return Err(StoreError::DiskFull { free_bytes: 0, needed_bytes: 1 });
+        }
+        Ok(())
+    }
+
     fn commit(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError> {
+        batch.check()?;
         let mut maps = self.maps.write();
+        if maps.closed {
+            return Err(StoreError::Closed);
+        }
         for (key, expected) in &batch.expect {
             if maps.now.get(key) != expected.as_ref() {
                 return Err(StoreError::Conflict { key: format!("key {key:02x?} is not as expected") });
@@ -91,6 +118,9 @@ impl Engine for MemoryEngine {
 
     fn sync(&self) -> Result<(), StoreError> {
         let mut maps = self.maps.write();
+        if maps.closed {
+            return Err(StoreError::Closed);
+        }
         for (key, value) in std::mem::take(&mut maps.unsynced) {
             match value {
                 Some(value) => maps.synced.insert(key, value),
@@ -98,6 +128,15 @@ impl Engine for MemoryEngine {
             };
         }
         Ok(())
+    }
+
+    fn note_synced(&self, mark: u64) -> Result<(), StoreError> {
+        self.maps.write().noted = Some(mark);
+        Ok(())
+    }
+
+    fn noted(&self) -> Result<Option<u64>, StoreError> {
+        Ok(self.maps.read().noted)
     }
 
     fn usage(&self) -> Result<Usage, StoreError> {
@@ -108,6 +147,10 @@ impl Engine for MemoryEngine {
     }
 
     fn close(&self) -> Result<(), StoreError> {
-        self.sync()
+        if !self.maps.read().closed {
+            self.sync()?;
+        }
+        self.maps.write().closed = true;
+        Ok(())
     }
 }

@@ -3,19 +3,37 @@
 //! Data, not closures, goes through it, so that another engine can take sled's place: what one must
 //! do is what the conformance suite in `tests/it/` asks of both.
 
+mod compaction;
 mod directory;
+mod disk;
 mod memory;
+mod pieces;
 mod sled_engine;
 
 use bytes::Bytes;
 
-pub use directory::{DIRECTORY_FORMAT, compact};
+pub use compaction::{Compacted, compact};
+pub use directory::DIRECTORY_FORMAT;
+pub use disk::{Disk, SystemDisk};
 pub use memory::MemoryEngine;
 pub use sled_engine::{SledEngine, SledOptions};
 
 use crate::StoreError;
 
+/// Bytes of one key.
+pub const KEY_BYTES_MAX: usize = 1_024;
+
+/// Bytes of one value.
+pub const VALUE_BYTES_MAX: usize = 64 << 20;
+
+/// Keys from here on are the engine's own; no key of a caller begins with such a byte.
+const OWN_KEYS: u8 = 0xf0;
+
 /// An ordered map of byte strings that survives.
+///
+/// Commits become durable in their order: after a crash an engine holds the effect of the first
+/// so many commits, whole, and of no other. Keys are 1 to [`KEY_BYTES_MAX`] bytes and begin with a
+/// byte below `0xf0`.
 pub trait Engine: Send + Sync + 'static {
     /// The value of `key`.
     ///
@@ -35,11 +53,19 @@ pub trait Engine: Send + Sync + 'static {
     /// The engine's own, or damage.
     fn last(&self, from: &[u8], to: Option<&[u8]>) -> Result<Option<(Bytes, Bytes)>, StoreError>;
 
+    /// Whether there is room on the disk for more. Asked before anything is prepared: a full disk
+    /// refuses and leaves no trace, and all goes on once there is room again.
+    ///
+    /// # Errors
+    /// [`StoreError::DiskFull`], or the system's.
+    fn room(&self) -> Result<(), StoreError>;
+
     /// All of the batch or nothing, also after a crash. Only one thread commits at a time.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where an expectation does not hold, [`StoreError::DiskFull`], or the
-    /// engine's own, after which every later commit fails.
+    /// [`StoreError::Conflict`] where an expectation does not hold, [`StoreError::TooLarge`] or
+    /// [`StoreError::Invalid`] for a key that can't be; or the engine's own, after which every later
+    /// commit fails.
     fn commit(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError>;
 
     /// Makes everything committed so far durable.
@@ -47,6 +73,19 @@ pub trait Engine: Send + Sync + 'static {
     /// # Errors
     /// The engine's own, after which every later commit fails.
     fn sync(&self) -> Result<(), StoreError>;
+
+    /// Remembers, apart from the data itself, how far it was synced: `mark` only grows. Costs no
+    /// sync of its own, so that after a power cut an older mark may be found, never a newer one.
+    ///
+    /// # Errors
+    /// The system's.
+    fn note_synced(&self, mark: u64) -> Result<(), StoreError>;
+
+    /// The last mark, where there is one. Data that ends before it has lost its end.
+    ///
+    /// # Errors
+    /// The system's.
+    fn noted(&self) -> Result<Option<u64>, StoreError>;
 
     /// Sizes on disk.
     ///
@@ -71,6 +110,7 @@ pub struct WriteBatch {
 }
 
 /// One write.
+#[derive(Clone, Debug)]
 pub enum Op {
     /// Sets a key's value.
     Put(Vec<u8>, Bytes),
@@ -78,6 +118,45 @@ pub enum Op {
     PutNew(Vec<u8>, Bytes),
     /// Forgets a key.
     Delete(Vec<u8>),
+}
+
+impl Op {
+    /// The key it writes.
+    pub fn key(&self) -> &[u8] {
+        match self {
+            Self::Put(key, _) | Self::PutNew(key, _) | Self::Delete(key) => key,
+        }
+    }
+
+    /// Bytes of the value it writes.
+    pub fn value_bytes(&self) -> usize {
+        match self {
+            Self::Put(_, value) | Self::PutNew(_, value) => value.len(),
+            Self::Delete(_) => 0,
+        }
+    }
+}
+
+impl WriteBatch {
+    /// Whether all its keys and values can be.
+    fn check(&self) -> Result<(), StoreError> {
+        let expected = self.expect.iter().map(|(key, _)| key.as_slice());
+        for key in self.ops.iter().map(Op::key).chain(expected) {
+            if key.len() > KEY_BYTES_MAX {
+                return Err(StoreError::TooLarge { what: "key".into(), bytes: key.len(), max: KEY_BYTES_MAX });
+            }
+            if key.first().is_none_or(|first| *first >= OWN_KEYS) {
+                return Err(StoreError::Invalid(format!("the key {key:02x?} is empty or of the engine's own space")));
+            }
+        }
+        for op in &self.ops {
+            let bytes = op.value_bytes();
+            if bytes > VALUE_BYTES_MAX {
+                return Err(StoreError::TooLarge { what: "value".into(), bytes, max: VALUE_BYTES_MAX });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What a commit waits for.

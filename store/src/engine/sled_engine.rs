@@ -1,27 +1,33 @@
 //! sled 0.34.7 behind the door, with the measures without which it loses data.
 
 use std::{
-    fs::File,
+    fs::{self, File},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
-use parking_lot::Mutex;
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use parking_lot::{Mutex, RwLock};
 
 use super::{
-    Durability, Engine, Op, Usage, WriteBatch,
-    directory::{Directory, ENGINE, io_error},
+    Durability, Engine, OWN_KEYS, Op, Usage, WriteBatch,
+    directory::{Directory, ENGINE, io_error, sync_directory},
+    disk::{Disk, SystemDisk},
+    pieces::{self, SEGMENT_BYTES, Stored},
 };
 use crate::StoreError;
 
-/// Values above this are written in pieces: sled puts larger ones into files it never syncs.
-const PIECE_BYTES: usize = 8 * 1024;
-/// Space of the pieces; no key of a caller begins with it.
-const PIECES: u8 = 0xff;
-const WHOLE: u8 = 0;
-const IN_PIECES: u8 = 1;
-const COMMITS_PER_DISK_CHECK: u64 = 256;
+/// Where the bytes of living keys and values are kept count of.
+const LIVE_KEY: [u8; 1] = [OWN_KEYS];
+/// The count is written with a commit after this many, or after so many bytes of change.
+const LIVE_COMMITS_MAX: u64 = 16;
+const LIVE_CHANGE_BYTES_MAX: u64 = 1 << 20;
 
 /// How sled is opened.
 #[derive(Clone, Debug)]
@@ -30,11 +36,13 @@ pub struct SledOptions {
     pub cache_bytes: u64,
     /// Writing stops when less than this share of the disk is free.
     pub free_min_percent: u8,
+    /// How the disk is asked.
+    pub disk: Arc<dyn Disk>,
 }
 
 impl Default for SledOptions {
     fn default() -> Self {
-        Self { cache_bytes: 256 << 20, free_min_percent: 15 }
+        Self { cache_bytes: 256 << 20, free_min_percent: 15, disk: Arc::new(SystemDisk) }
     }
 }
 
@@ -46,19 +54,27 @@ pub struct SledEngine {
     log: File,
     path: PathBuf,
     options: SledOptions,
-    directory: Mutex<Option<Directory>>,
+    /// Held by who changes pieces of large values, shared by who reads them.
+    pieces: RwLock<()>,
     stopped: Mutex<Option<String>>,
     closed: AtomicBool,
-    commits: AtomicU64,
     syncs: AtomicU64,
-    live_bytes: AtomicI64,
-    pretended_free: Mutex<Option<(u64, u64)>>,
+    live: Live,
+    /// Last, so that the directory is let go of after sled's own files.
+    directory: Option<Directory>,
+}
+
+/// Bytes of living keys and values.
+struct Live {
+    bytes: AtomicI64,
+    written: AtomicI64,
+    commits: AtomicU64,
 }
 
 fn engine_error(what: &'static str) -> impl Fn(sled::Error) -> StoreError {
     move |error| match error {
         sled::Error::Corruption { at, .. } => StoreError::Damaged {
-            place: format!("the engine's log at {at:?}"),
+            place: at.map_or_else(|| "the engine's files".into(), |at| format!("the engine's log at {at:?}")),
             what: "a checksum does not hold".into(),
         },
         other => StoreError::Engine { what, error: other.to_string() },
@@ -81,38 +97,43 @@ impl SledEngine {
         directory: Option<Directory>,
         options: &SledOptions,
     ) -> Result<Self, StoreError> {
-        let config =
-            sled::Config::new().path(path).cache_capacity(options.cache_bytes).mode(sled::Mode::HighThroughput);
-        let db = config.open().map_err(engine_error("open its files"))?;
-        let tree = db.open_tree("impresario").map_err(engine_error("open its tree"))?;
+        let config = sled::Config::new()
+            .path(path)
+            .cache_capacity(options.cache_bytes)
+            .segment_size(SEGMENT_BYTES)
+            .mode(sled::Mode::HighThroughput);
+        // On some damage sled panics while it reads its log.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let db = config.open()?;
+            let tree = db.open_tree("impresario")?;
+            Ok((db, tree))
+        }));
+        let unreadable =
+            || StoreError::Damaged { place: path.display().to_string(), what: "the engine can't read its log".into() };
+        let (db, tree) = opened.map_err(|_| unreadable())?.map_err(engine_error("open its files"))?;
         let log_path = path.join("db");
         let log = File::open(&log_path).map_err(io_error("open", &log_path))?;
+        sync_names(path)?;
         let live_bytes = live_bytes(&tree)?;
+        let live = Live { bytes: live_bytes.into(), written: live_bytes.into(), commits: AtomicU64::new(0) };
         Ok(Self {
             db,
             tree,
             log,
             path: path.to_owned(),
             options: options.clone(),
-            directory: Mutex::new(directory),
+            pieces: RwLock::new(()),
             stopped: Mutex::new(None),
             closed: AtomicBool::new(false),
-            commits: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
-            live_bytes: AtomicI64::new(live_bytes),
-            pretended_free: Mutex::new(None),
+            live,
+            directory,
         })
     }
 
     /// How often the log was synced to disk.
     pub fn syncs(&self) -> u64 {
         self.syncs.load(Ordering::Relaxed)
-    }
-
-    /// Pretends that the disk has so many free bytes of so many; for tests.
-    pub fn pretend_free(&self, free_and_all: Option<(u64, u64)>) {
-        *self.pretended_free.lock() = free_and_all;
-        self.commits.store(0, Ordering::Relaxed);
     }
 
     fn check_open(&self) -> Result<(), StoreError> {
@@ -128,137 +149,112 @@ impl SledEngine {
         error
     }
 
-    fn disk(&self) -> Result<(u64, u64), StoreError> {
-        if let Some(pretended) = *self.pretended_free.lock() {
-            return Ok(pretended);
-        }
-        let stat = rustix::fs::statvfs(&self.path)
-            .map_err(|error| io_error("look at the disk of", &self.path)(error.into()))?;
-        Ok((stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize))
+    fn space(&self) -> Result<(u64, u64), StoreError> {
+        self.options.disk.space(&self.path).map_err(io_error("look at the disk of", &self.path))
     }
 
-    fn check_disk(&self) -> Result<(), StoreError> {
-        let (free_bytes, disk_bytes) = self.disk()?;
-        let needed_bytes = disk_bytes / 100 * u64::from(self.options.free_min_percent);
-        if free_bytes < needed_bytes { Err(StoreError::DiskFull { free_bytes, needed_bytes }) } else { Ok(()) }
+    fn stored(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
+        self.tree.get(key).map_err(engine_error("read"))
     }
 
-    /// Puts a value into the batch, in pieces where it is large.
-    fn put(&self, batch: &mut sled::Batch, key: &[u8], value: &Bytes) {
-        self.live_bytes.fetch_add((key.len() + value.len()) as i64, Ordering::Relaxed);
-        if value.len() < PIECE_BYTES {
-            let mut whole = Vec::with_capacity(value.len() + 1);
-            whole.push(WHOLE);
-            whole.extend_from_slice(value);
-            batch.insert(key, whole);
-            return;
-        }
-        let pieces = value.chunks(PIECE_BYTES);
-        let mut head = vec![IN_PIECES];
-        head.extend_from_slice(&(pieces.len() as u32).to_be_bytes());
-        batch.insert(key, head);
-        for (index, piece) in pieces.enumerate() {
-            batch.insert(piece_key(key, index as u32), piece);
+    /// The value behind what stood at a key; `None` where it has gone since.
+    fn read(&self, key: &[u8], stored: sled::IVec) -> Result<Option<Bytes>, StoreError> {
+        match Stored::of(&stored) {
+            Some(Stored::Whole) => Ok(Some(Bytes::from_owner(stored).slice(1..))),
+            Some(Stored::InPieces(_)) => self.read_pieces(key),
+            None => Err(damaged_value(key, "it is neither whole nor in pieces")),
         }
     }
 
-    /// Removes the pieces of what a key holds.
-    fn remove_pieces(&self, batch: &mut sled::Batch, key: &[u8]) -> Result<(), StoreError> {
-        let Some(before) = self.tree.get(key).map_err(engine_error("read"))? else { return Ok(()) };
-        let Some(count) = pieces_of(&before) else {
-            self.live_bytes.fetch_sub((key.len() + before.len()) as i64, Ordering::Relaxed);
-            return Ok(());
+    fn read_pieces(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        let _unchanged = self.pieces.read();
+        // Looked at again: between the first look and now it may have been written anew.
+        let Some(stored) = self.stored(key)? else { return Ok(None) };
+        let bytes = match Stored::of(&stored) {
+            Some(Stored::Whole) => return Ok(Some(Bytes::from_owner(stored).slice(1..))),
+            Some(Stored::InPieces(bytes)) => bytes,
+            None => return Err(damaged_value(key, "it is neither whole nor in pieces")),
         };
-        self.live_bytes.fetch_sub((key.len() + count as usize * PIECE_BYTES) as i64, Ordering::Relaxed);
-        for index in 0..count {
-            batch.remove(piece_key(key, index));
+        let mut value = Vec::with_capacity(bytes);
+        for index in pieces::indexes(bytes) {
+            let piece = self.stored(&pieces::piece_key(key, index))?;
+            value.extend_from_slice(&piece.ok_or_else(|| damaged_value(key, "a piece of it is missing"))?);
         }
-        Ok(())
-    }
-
-    fn read(&self, key: &[u8], stored: sled::IVec) -> Result<Bytes, StoreError> {
-        let damaged = |what: &str| StoreError::Damaged { place: format!("key {key:02x?}"), what: what.to_owned() };
-        match (stored.first(), pieces_of(&stored)) {
-            (Some(&WHOLE), _) => Ok(Bytes::from_owner(stored).slice(1..)),
-            (_, Some(count)) => {
-                let mut value = Vec::with_capacity(count as usize * PIECE_BYTES);
-                for index in 0..count {
-                    let piece = self.tree.get(piece_key(key, index)).map_err(engine_error("read"))?;
-                    value.extend_from_slice(&piece.ok_or_else(|| damaged("a piece of its value is missing"))?);
-                }
-                Ok(value.into())
-            }
-            _ => Err(damaged("its value is neither whole nor in pieces")),
+        if value.len() == bytes {
+            Ok(Some(value.into()))
+        } else {
+            Err(damaged_value(key, "a piece of it is cut short"))
         }
     }
 
     fn sync_log(&self) -> Result<(), StoreError> {
         self.db.flush().map_err(engine_error("flush"))?;
-        self.log.sync_data().map_err(|error| StoreError::Io { what: "sync the engine's log".into(), error })?;
+        let synced = self.options.disk.sync_data(&self.log);
+        synced.map_err(|error| StoreError::Io { what: "sync the engine's log".into(), error })?;
         self.syncs.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn rows(&self, from: &[u8], to: Option<&[u8]>) -> Option<sled::Iter> {
+        let end = to.filter(|to| *to < [OWN_KEYS].as_slice()).unwrap_or(&[OWN_KEYS]);
+        (from < end).then(|| self.tree.range(from..end))
     }
 }
 
 impl Engine for SledEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let stored = self.tree.get(key).map_err(engine_error("read"))?;
-        stored.map(|stored| self.read(key, stored)).transpose()
+        match self.stored(key)? {
+            Some(stored) => self.read(key, stored),
+            None => Ok(None),
+        }
     }
 
     fn scan(&self, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
-        let end = to.unwrap_or(&[PIECES]);
-        if from >= end {
-            return Ok(Vec::new());
-        }
-        let rows = self.tree.range(from..end).take(limit);
-        rows.map(|row| {
+        let Some(rows) = self.rows(from, to) else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        for row in rows {
+            if found.len() == limit {
+                break;
+            }
             let (key, stored) = row.map_err(engine_error("scan"))?;
-            let value = self.read(&key, stored)?;
-            Ok((Bytes::from_owner(key), value))
-        })
-        .collect()
+            if let Some(value) = self.read(&key, stored)? {
+                found.push((Bytes::from_owner(key), value));
+            }
+        }
+        Ok(found)
     }
 
     fn last(&self, from: &[u8], to: Option<&[u8]>) -> Result<Option<(Bytes, Bytes)>, StoreError> {
-        let end = to.unwrap_or(&[PIECES]);
-        if from >= end {
-            return Ok(None);
+        let Some(rows) = self.rows(from, to) else { return Ok(None) };
+        for row in rows.rev() {
+            let (key, stored) = row.map_err(engine_error("scan"))?;
+            if let Some(value) = self.read(&key, stored)? {
+                return Ok(Some((Bytes::from_owner(key), value)));
+            }
         }
-        let Some(row) = self.tree.range(from..end).next_back() else { return Ok(None) };
-        let (key, stored) = row.map_err(engine_error("scan"))?;
-        let value = self.read(&key, stored)?;
-        Ok(Some((Bytes::from_owner(key), value)))
+        Ok(None)
+    }
+
+    fn room(&self) -> Result<(), StoreError> {
+        let (free_bytes, disk_bytes) = self.space()?;
+        let needed_bytes = disk_bytes / 100 * u64::from(self.options.free_min_percent);
+        if free_bytes < needed_bytes { Err(StoreError::DiskFull { free_bytes, needed_bytes }) } else { Ok(()) }
     }
 
     fn commit(&self, batch: WriteBatch, durability: Durability) -> Result<(), StoreError> {
         self.check_open()?;
-        if self.commits.fetch_add(1, Ordering::Relaxed).is_multiple_of(COMMITS_PER_DISK_CHECK)
-            && let Err(error) = self.check_disk()
-        {
-            self.commits.store(0, Ordering::Relaxed);
-            return Err(error);
-        }
+        batch.check()?;
         for (key, expected) in &batch.expect {
             if self.get(key)?.as_ref() != expected.as_ref() {
                 return Err(StoreError::Conflict { key: format!("key {key:02x?} is not as expected") });
             }
         }
-        let mut writes = sled::Batch::default();
-        for op in batch.ops {
-            match op {
-                Op::PutNew(key, value) => self.put(&mut writes, &key, &value),
-                Op::Put(key, value) => {
-                    self.remove_pieces(&mut writes, &key)?;
-                    self.put(&mut writes, &key, &value);
-                }
-                Op::Delete(key) => {
-                    self.remove_pieces(&mut writes, &key)?;
-                    writes.remove(key);
-                }
-            }
-        }
-        let applied = self.tree.apply_batch(writes).map_err(engine_error("apply a batch"));
+        let mut writes = Writes::default();
+        writes.take(&batch.ops, |key| self.stored(key))?;
+        self.live.count(&mut writes);
+        let alone = writes.in_pieces.then(|| self.pieces.write());
+        let applied = self.tree.apply_batch(writes.batch).map_err(engine_error("apply a batch"));
+        drop(alone);
         applied.map_err(|error| self.stop(error))?;
         match durability {
             Durability::Written => Ok(()),
@@ -271,38 +267,134 @@ impl Engine for SledEngine {
         self.sync_log().map_err(|error| self.stop(error))
     }
 
+    fn note_synced(&self, mark: u64) -> Result<(), StoreError> {
+        self.directory.as_ref().map_or(Ok(()), |directory| directory.note_synced(mark))
+    }
+
+    fn noted(&self) -> Result<Option<u64>, StoreError> {
+        self.directory.as_ref().map_or(Ok(None), Directory::noted)
+    }
+
     fn usage(&self) -> Result<Usage, StoreError> {
-        let (free_bytes, disk_bytes) = self.disk()?;
-        let live_bytes = u64::try_from(self.live_bytes.load(Ordering::Relaxed)).unwrap_or(0);
+        let (free_bytes, disk_bytes) = self.space()?;
+        let live_bytes = u64::try_from(self.live.bytes.load(Ordering::Relaxed)).unwrap_or(0);
         let file_bytes = self.db.size_on_disk().map_err(engine_error("tell its size"))?;
         Ok(Usage { file_bytes, live_bytes, free_bytes, disk_bytes })
     }
 
     fn close(&self) -> Result<(), StoreError> {
-        let done = if self.stopped.lock().is_none() { self.sync_log() } else { Ok(()) };
-        self.closed.store(true, Ordering::Release);
-        drop(self.directory.lock().take());
-        done
+        if self.closed.swap(true, Ordering::AcqRel) || self.stopped.lock().is_some() {
+            return Ok(());
+        }
+        let live = self.live.bytes.load(Ordering::Relaxed).to_be_bytes();
+        let written = self.tree.insert(LIVE_KEY, live.as_slice()).map_err(engine_error("write"));
+        written.and_then(|_| self.sync_log()).map_err(|error| self.stop(error))
     }
 }
 
-fn piece_key(key: &[u8], index: u32) -> Vec<u8> {
-    let mut piece = Vec::with_capacity(key.len() + 7);
-    piece.push(PIECES);
-    piece.extend_from_slice(&(key.len() as u16).to_be_bytes());
-    piece.extend_from_slice(key);
-    piece.extend_from_slice(&index.to_be_bytes());
-    piece
+/// One commit on its way into sled.
+#[derive(Default)]
+struct Writes {
+    batch: sled::Batch,
+    /// Change of the living bytes.
+    change: i64,
+    in_pieces: bool,
 }
 
-fn pieces_of(stored: &[u8]) -> Option<u32> {
-    let (&kind, count) = stored.split_first()?;
-    let count = count.try_into().ok().map(u32::from_be_bytes)?;
-    (kind == IN_PIECES).then_some(count)
+impl Writes {
+    /// Takes the last write of each key; `before` tells what stands at it.
+    fn take(
+        &mut self,
+        ops: &[Op],
+        before: impl Fn(&[u8]) -> Result<Option<sled::IVec>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut last: HashMap<&[u8], (usize, bool), FixedState> =
+            HashMap::with_capacity_and_hasher(ops.len(), FixedState::default());
+        for (index, op) in ops.iter().enumerate() {
+            last.entry(op.key()).and_modify(|last| *last = (index, true)).or_insert((index, false));
+        }
+        for (index, op) in ops.iter().enumerate() {
+            let key = op.key();
+            let Some((_, several)) = last.get(key).filter(|(last, _)| *last == index) else { continue };
+            if *several || !matches!(op, Op::PutNew(..)) {
+                self.forget(key, before(key)?);
+            }
+            match op {
+                Op::Put(_, value) | Op::PutNew(_, value) => self.put(key, value),
+                Op::Delete(_) => self.batch.remove(key),
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8]) {
+        self.change += (key.len() + value.len()) as i64;
+        if !pieces::is_large(value) {
+            self.batch.insert(key, pieces::whole(value));
+            return;
+        }
+        self.in_pieces = true;
+        self.batch.insert(key, pieces::head(value.len()));
+        for (piece, index) in value.chunks(pieces::PIECE_BYTES).zip(0..) {
+            self.batch.insert(pieces::piece_key(key, index), piece);
+        }
+    }
+
+    fn forget(&mut self, key: &[u8], stored: Option<sled::IVec>) {
+        let Some(stored) = stored else { return };
+        self.change -= (key.len() + Stored::value_bytes(&stored)) as i64;
+        if let Some(Stored::InPieces(bytes)) = Stored::of(&stored) {
+            self.in_pieces = true;
+            pieces::indexes(bytes).for_each(|index| self.batch.remove(pieces::piece_key(key, index)));
+        }
+    }
 }
 
-/// A rough count at opening: the first rows, scaled by nothing; the rest is counted as it is written.
+impl Live {
+    /// Counts a commit in, and writes the count with it where it is time.
+    fn count(&self, writes: &mut Writes) {
+        let now = self.bytes.fetch_add(writes.change, Ordering::Relaxed) + writes.change;
+        let far = now.abs_diff(self.written.load(Ordering::Relaxed)) > LIVE_CHANGE_BYTES_MAX;
+        if far || self.commits.fetch_add(1, Ordering::Relaxed) + 1 >= LIVE_COMMITS_MAX {
+            self.commits.store(0, Ordering::Relaxed);
+            self.written.store(now, Ordering::Relaxed);
+            writes.batch.insert(LIVE_KEY.as_slice(), now.to_be_bytes().as_slice());
+        }
+    }
+}
+
+/// The count as it was last written; counted anew where there is none.
+///
+/// A crash loses the changes since: at most [`LIVE_CHANGE_BYTES_MAX`] and one commit.
 fn live_bytes(tree: &sled::Tree) -> Result<i64, StoreError> {
-    let _ = tree;
-    Ok(0)
+    let written = tree.get(LIVE_KEY).map_err(engine_error("read"))?;
+    if let Some(written) = written.and_then(|value| value.as_ref().try_into().ok()) {
+        return Ok(i64::from_be_bytes(written));
+    }
+    let mut bytes = 0;
+    for row in tree.range(..LIVE_KEY.as_slice()) {
+        let (key, stored) = row.map_err(engine_error("scan"))?;
+        bytes += (key.len() + Stored::value_bytes(&stored)) as i64;
+    }
+    Ok(bytes)
+}
+
+/// Makes the names of new files survive a power cut, and sled's parameters, which it never syncs.
+pub(super) fn sync_names(path: &Path) -> Result<(), StoreError> {
+    for entry in fs::read_dir(path).map_err(io_error("list", path))? {
+        let file = entry.map_err(io_error("list", path))?.path();
+        if file.is_file() {
+            File::open(&file).and_then(|file| file.sync_all()).map_err(io_error("sync", &file))?;
+        }
+    }
+    sync_directory(path)?;
+    path.parent().map_or(Ok(()), sync_directory)
+}
+
+fn damaged_value(key: &[u8], what: &str) -> StoreError {
+    let place = match key.split_first() {
+        Some((space, rest)) => format!("the value at {}:{rest:02x?}", char::from(*space)),
+        None => "the value of no key".into(),
+    };
+    StoreError::Damaged { place, what: what.to_owned() }
 }

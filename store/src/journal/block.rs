@@ -1,14 +1,14 @@
 //! Blocks: how entries lie on disk.
 //!
 //! A block is one value of the engine: a header, then the entries, LZ4-compressed together.
-//! The header carries the hash chain: `chain = BLAKE3(chain before, leaf hash of each entry)`,
-//! so a changed, missing or reordered entry is found, and an erased one (whose leaf hash is
-//! kept in place of its body) breaks nothing.
+//! The header carries the hash chain: `chain = BLAKE3(chain before, link of each entry)`, a link being
+//! the entry's fields and the hash of its body. So a changed, missing or reordered entry is found, and
+//! an erased one (whose body's hash is kept in place of its body) breaks nothing.
 //!
 //! ```text
 //! u8 format | u8 kind | 32 bytes chain | u64 first seq | i64 first instant | u16 entries | u32 raw bytes | LZ4
 //! entry: varints instant-delta, partition, topic, writer, seq-cause (0: none), flags;
-//!        8 bytes dedup if flag 1; 32 bytes leaf hash if flag 2, else varint length and body
+//!        8 bytes dedup if flag 1; 32 bytes body hash if flag 2, else varint length and body
 //! ```
 
 use bytes::Bytes;
@@ -43,7 +43,7 @@ pub fn chain_after(before: &ChainHash, entries: &[Entry]) -> ChainHash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(before);
     for entry in entries {
-        hasher.update(&entry.leaf_hash());
+        hasher.update(&entry.link());
     }
     *hasher.finalize().as_bytes()
 }
@@ -55,7 +55,7 @@ pub fn encode(entries: &[Entry], chain: &ChainHash) -> Bytes {
     let mut raw = Vec::with_capacity(entries.iter().map(|entry| entry.body.len() + 24).sum());
     let mut before = first_at;
     for entry in entries {
-        varint::put(&mut raw, (entry.at_ms - before).unsigned_abs());
+        varint::put(&mut raw, entry.at_ms.wrapping_sub(before) as u64);
         before = entry.at_ms;
         put_entry(&mut raw, entry);
     }
@@ -153,8 +153,7 @@ impl Header {
 }
 
 fn take_entry(raw: &Bytes, rest: &mut &[u8], seq: Seq, at_ms: &mut i64) -> Option<Entry> {
-    let at_delta = i64::try_from(varint::take(rest)?).ok()?;
-    *at_ms = at_ms.checked_add(at_delta)?;
+    *at_ms = at_ms.checked_add_unsigned(varint::take(rest)?)?;
     let partition = u16::try_from(varint::take(rest)?).ok().filter(|partition| *partition < PARTITIONS)?;
     let topic = NameId(u16::try_from(varint::take(rest)?).ok()?);
     let writer = NameId(u16::try_from(varint::take(rest)?).ok()?);

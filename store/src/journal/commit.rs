@@ -3,11 +3,13 @@ use std::{any::Any, sync::Arc};
 use bytes::Bytes;
 
 use super::{
-    entry::{NameId, Seq},
+    entry::{NameId, PARTITIONS, Seq},
+    keys,
+    limits::JournalLimits,
     outbox::EffectId,
     timers::TimerOp,
 };
-use crate::{Durability, Op};
+use crate::{Durability, KEY_BYTES_MAX, Op, StoreError, VALUE_BYTES_MAX};
 
 /// An entry on its way into the journal.
 pub struct NewEntry {
@@ -87,6 +89,65 @@ impl Commit {
             request: None,
             durability: Durability::Written,
         }
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+            && self.cursor.is_none()
+            && self.timers.is_empty()
+            && self.effects.is_empty()
+            && self.settled.is_empty()
+            && self.writes.is_empty()
+            && self.request.is_none()
+    }
+
+    /// Whether it can be written and read back, whatever the journal holds; `next_seq` is the place
+    /// of the next entry.
+    pub(super) fn check(&self, limits: &JournalLimits, next_seq: Seq) -> Result<(), StoreError> {
+        let bounded = |what: &str, bytes: usize, max: usize| {
+            let too_large = || StoreError::TooLarge { what: what.to_owned(), bytes, max };
+            if bytes > max { Err(too_large()) } else { Ok(()) }
+        };
+        let invalid = |what: String| Err(StoreError::Invalid(what));
+        bounded("number of entries of a commit", self.entries.len(), limits.commit_entries_max)?;
+        let carried = |what: &str, body: &Bytes, partition: u16| {
+            bounded(what, body.len(), limits.body_bytes_max)?;
+            if partition >= PARTITIONS { invalid(format!("partition {partition} of {PARTITIONS}")) } else { Ok(()) }
+        };
+        for entry in &self.entries {
+            carried("entry body", &entry.body, entry.partition)?;
+            if entry.cause >= next_seq {
+                return invalid(format!("an entry's cause {} is not before it", entry.cause));
+            }
+        }
+        for timer in &self.timers {
+            if let TimerOp::Set { key, partition, body, .. } = timer {
+                carried("timer body", body, *partition)?;
+                if key.seq >= next_seq {
+                    return invalid(format!("a timer's cause {} is not in the journal", key.seq));
+                }
+            }
+        }
+        for effect in &self.effects {
+            carried("effect body", &effect.body, effect.partition)?;
+            if effect.id.seq >= next_seq {
+                return invalid(format!("an effect's cause {} is not in the journal", effect.id.seq));
+            }
+        }
+        if let Some(cursor) = self.cursor
+            && (cursor.to < cursor.expect || cursor.to >= next_seq)
+        {
+            return invalid(format!("a cursor can't go from {} to {}", cursor.expect, cursor.to));
+        }
+        let own = [keys::STATE, keys::WORKER, keys::META];
+        if self.writes.iter().any(|write| write.key().first().is_none_or(|space| !own.contains(space))) {
+            return invalid("a write outside of the space of states, marks and directory values".into());
+        }
+        let key_bytes = self.writes.iter().map(|write| write.key().len()).max().unwrap_or_default();
+        bounded("key of a state", key_bytes, KEY_BYTES_MAX)?;
+        let value_bytes = self.writes.iter().map(Op::value_bytes).max().unwrap_or_default();
+        bounded("value of a state", value_bytes, VALUE_BYTES_MAX)
     }
 
     /// Bytes of its bodies.

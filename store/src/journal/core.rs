@@ -1,17 +1,21 @@
 //! What the journal's one writer knows: the next place, the clock, timers, cursors, known ids.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 
 use super::{
     block::{self, ChainHash},
-    commit::{Commit, NewEntry, Receipt, RequestKey},
-    dedup::Dedup,
+    commit::{Commit, NewEntry, Receipt},
+    dedup::{Dedup, Expired},
     entry::{Entry, NameId, Seq},
     keys,
     limits::JournalLimits,
-    outbox::PendingEffect,
+    outbox::{EffectId, PendingEffect},
+    requests::Requests,
     timers::{TimerKey, TimerOp, Timers, Waiting},
 };
 use crate::{Engine, Op, StoreError, WriteBatch};
@@ -25,8 +29,9 @@ pub(super) struct Core {
     timers: Timers,
     dedup: Dedup,
     cursors: BTreeMap<NameId, Seq>,
-    requests: BTreeMap<RequestKey, (Seq, i64)>,
-    requests_by_age: BTreeMap<(i64, Seq), RequestKey>,
+    requests: Requests,
+    /// Effects asked for and not yet answered.
+    outbox: BTreeSet<EffectId>,
     limits: JournalLimits,
 }
 
@@ -35,7 +40,7 @@ pub(super) struct Core {
 pub(super) struct Group {
     pub(super) entries: Vec<Entry>,
     pub(super) effects: Vec<PendingEffect>,
-    batch: WriteBatch,
+    pub(super) batch: WriteBatch,
     ids: Vec<u64>,
     cursors: BTreeMap<NameId, Seq>,
 }
@@ -50,8 +55,8 @@ impl Core {
             timers: Timers::default(),
             dedup: Dedup::new(horizon_ms, limits.dedup_ids_max),
             cursors: BTreeMap::new(),
-            requests: BTreeMap::new(),
-            requests_by_age: BTreeMap::new(),
+            requests: Requests::new(&limits),
+            outbox: BTreeSet::new(),
             limits,
         };
         let (from, to) = keys::space(keys::BLOCK);
@@ -67,22 +72,20 @@ impl Core {
             Ok(())
         })?;
         each_row(engine, keys::DEDUP, |key, value| {
-            core.dedup.load(keys::seq_from(key).unwrap_or_default(), value);
-            Ok(())
+            let loaded = keys::seq_from(key).and_then(|seq| core.dedup.load(seq, value));
+            loaded.ok_or_else(|| damaged_row("known message ids", key))
         })?;
         each_row(engine, keys::CURSOR, |key, value| {
-            let seq: Option<[u8; 8]> = value.as_ref().try_into().ok();
-            if let (Some(worker), Some(seq)) = (keys::name_from(key), seq) {
-                core.cursors.insert(worker, u64::from_be_bytes(seq));
-            }
+            let worker = keys::name_from(key).ok_or_else(|| damaged_row("cursors", key))?;
+            let seq = value.as_ref().try_into().map(u64::from_be_bytes);
+            core.cursors.insert(worker, seq.map_err(|_| damaged_row("cursors", key))?);
             Ok(())
         })?;
         each_row(engine, keys::REQUEST, |key, value| {
-            let key = key.get(1..).and_then(|bytes| bytes.try_into().ok());
-            if let (Some(key), Some(at)) = (key, value.get(8..16).and_then(|bytes| bytes.try_into().ok())) {
-                let seq = value.get(0..8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_be_bytes);
-                core.remember(key, seq, i64::from_be_bytes(at));
-            }
+            core.requests.load(key, value).ok_or_else(|| damaged_row("known requests", key))
+        })?;
+        each_row(engine, keys::OUTBOX, |key, value| {
+            core.outbox.insert(PendingEffect::decode(key, value)?.id);
             Ok(())
         })?;
         Ok(core)
@@ -138,32 +141,20 @@ impl Core {
     /// The clock goes on; never back.
     pub(super) fn pass_time(&mut self, now_ms: i64) {
         self.last_at = self.last_at.max(now_ms);
-        if let Some((from, to)) = self.dedup.turn(self.last_at, self.next_seq) {
-            tracing::debug!(from_seq = from, to_seq = to, "message ids past the horizon are forgotten");
-        }
+        self.dedup.turn(self.last_at, self.next_seq);
+    }
+
+    /// Ids past the horizon whose rows are still there.
+    pub(super) fn expired(&mut self) -> &mut Expired {
+        &mut self.dedup.expired
     }
 
     /// Takes one commit into the group, whole; a refused one leaves no trace.
     pub(super) fn admit(&mut self, commit: Commit, group: &mut Group) -> Result<Receipt, StoreError> {
-        if let Some(seq) = commit.request.and_then(|key| self.requests.get(&key)).map(|(seq, _)| *seq) {
+        if let Some(seq) = commit.request.and_then(|key| self.requests.get(&key)) {
             return Ok(Receipt { at_ms: self.last_at, repeated: Some(seq), ..Receipt::default() });
         }
-        if let Some(cursor) = commit.cursor {
-            let found = self.cursor(cursor.worker);
-            if found != cursor.expect {
-                let key = format!("cursor {} of worker {}, expected {}", found, cursor.worker.0, cursor.expect);
-                return Err(StoreError::Conflict { key });
-            }
-        }
-        for entry in &commit.entries {
-            if entry.body.len() > self.limits.body_bytes_max {
-                return Err(StoreError::TooLarge {
-                    what: "entry body".into(),
-                    bytes: entry.body.len(),
-                    max: self.limits.body_bytes_max,
-                });
-            }
-        }
+        self.check(&commit)?;
         let mut receipt = Receipt { at_ms: self.last_at, ..Receipt::default() };
         for entry in commit.entries {
             if entry.dedup != 0 {
@@ -186,19 +177,39 @@ impl Core {
         for effect in commit.effects {
             let pending =
                 PendingEffect { id: effect.id, partition: effect.partition, topic: effect.topic, body: effect.body };
+            self.outbox.insert(pending.id);
             group.batch.ops.push(Op::PutNew(keys::effect(&pending.id), pending.encode()));
             group.effects.push(pending);
         }
-        group.batch.ops.extend(commit.settled.iter().map(|id| Op::Delete(keys::effect(id))));
+        for id in &commit.settled {
+            self.outbox.remove(id);
+            group.batch.ops.push(Op::Delete(keys::effect(id)));
+        }
         group.batch.ops.extend(commit.writes);
         if let Some(key) = commit.request {
-            let mut value = receipt.first.to_be_bytes().to_vec();
-            value.extend_from_slice(&self.last_at.to_be_bytes());
-            group.batch.ops.push(Op::Put(keys::request(&key), value.into()));
-            self.remember(key, receipt.first, self.last_at);
-            self.forget_requests(group);
+            group.batch.ops.push(self.requests.remember(key, receipt.first, self.last_at));
+            group.batch.ops.extend(self.requests.forget(self.last_at));
         }
         Ok(receipt)
+    }
+
+    /// Whether the commit can be taken, whole: afterwards nothing refuses it any more.
+    fn check(&self, commit: &Commit) -> Result<(), StoreError> {
+        commit.check(&self.limits, self.next_seq)?;
+        if let Some(cursor) = commit.cursor {
+            let found = self.cursor(cursor.worker);
+            if found != cursor.expect {
+                let key = format!("cursor {} of worker {}, expected {}", found, cursor.worker.0, cursor.expect);
+                return Err(StoreError::Conflict { key });
+            }
+        }
+        if let Some(known) = commit.effects.iter().find(|effect| self.outbox.contains(&effect.id)) {
+            return Err(StoreError::Conflict { key: format!("effect {} is in the outbox already", known.id) });
+        }
+        if let Some(gone) = commit.settled.iter().find(|id| !self.outbox.contains(id)) {
+            return Err(StoreError::Conflict { key: format!("effect {gone} is not in the outbox: it was answered") });
+        }
+        Ok(())
     }
 
     fn append(&mut self, entry: NewEntry, writer: NameId, group: &mut Group) -> Seq {
@@ -223,25 +234,6 @@ impl Core {
                     }
                 }
             }
-        }
-    }
-
-    fn remember(&mut self, key: RequestKey, seq: Seq, at_ms: i64) {
-        self.requests.insert(key, (seq, at_ms));
-        self.requests_by_age.insert((at_ms, seq), key);
-    }
-
-    fn forget_requests(&mut self, group: &mut Group) {
-        let horizon_ms = i64::try_from(self.limits.request_horizon.as_millis()).unwrap_or(i64::MAX);
-        let oldest = self.last_at.saturating_sub(horizon_ms);
-        while let Some((age, key)) = self.requests_by_age.first_key_value() {
-            if age.0 >= oldest && self.requests.len() <= self.limits.requests_max {
-                return;
-            }
-            let (age, key) = (*age, *key);
-            self.requests_by_age.remove(&age);
-            self.requests.remove(&key);
-            group.batch.ops.push(Op::Delete(keys::request(&key)));
         }
     }
 
@@ -283,6 +275,10 @@ fn block_len(entries: &[Entry], raw_bytes: usize) -> usize {
         bytes > raw_bytes
     });
     full.unwrap_or(entries.len()).clamp(1, usize::from(u16::MAX))
+}
+
+fn damaged_row(space: &str, key: &[u8]) -> StoreError {
+    StoreError::Damaged { place: space.to_owned(), what: format!("the row {key:02x?} is cut short") }
 }
 
 /// Reads a whole space in pages.

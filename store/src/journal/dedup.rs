@@ -15,6 +15,15 @@ pub(super) struct Dedup {
     before: Generation,
     horizon_ms: i64,
     ids_max: usize,
+    /// What is forgotten here and still has rows on disk.
+    pub(super) expired: Expired,
+}
+
+/// Rows of ids that may go: those of groups from one place to before another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Expired {
+    pub(super) from: Seq,
+    pub(super) to: Seq,
 }
 
 #[derive(Default)]
@@ -28,7 +37,13 @@ struct Generation {
 impl Dedup {
     pub(super) fn new(horizon_ms: i64, ids_max: usize) -> Self {
         // Two generations share the bound.
-        Self { current: Generation::default(), before: Generation::default(), horizon_ms, ids_max: ids_max / 2 }
+        Self {
+            current: Generation::default(),
+            before: Generation::default(),
+            horizon_ms,
+            ids_max: ids_max / 2,
+            expired: Expired::default(),
+        }
     }
 
     /// Whether `id` is new; it is known from now on.
@@ -36,16 +51,21 @@ impl Dedup {
         !self.before.ids.contains(&id) && self.current.ids.insert(id)
     }
 
-    /// Starts a new generation where it is time; the range of blocks of ids to forget.
-    pub(super) fn turn(&mut self, now_ms: i64, next_seq: Seq) -> Option<(Seq, Seq)> {
+    /// Starts a new generation where it is time.
+    pub(super) fn turn(&mut self, now_ms: i64, next_seq: Seq) {
         let started = *self.current.started_ms.get_or_insert(now_ms);
-        let spent = now_ms.saturating_sub(started) >= self.horizon_ms || self.current.ids.len() >= self.ids_max;
-        if !spent {
-            return None;
+        let known_ms = now_ms.saturating_sub(started);
+        let full = self.current.ids.len() >= self.ids_max;
+        if known_ms < self.horizon_ms && !full {
+            return;
+        }
+        if known_ms < self.horizon_ms {
+            let (ids, horizon_ms) = (self.len(), self.horizon_ms);
+            tracing::warn!(ids, known_ms, horizon_ms, "too many message ids: some are forgotten before the horizon");
         }
         let fresh = Generation { started_ms: Some(now_ms), first_seq: next_seq, ..Generation::default() };
-        let left = std::mem::replace(&mut self.before, std::mem::replace(&mut self.current, fresh));
-        Some((left.first_seq, self.before.first_seq))
+        self.before = std::mem::replace(&mut self.current, fresh);
+        self.expired.to = self.before.first_seq;
     }
 
     pub(super) fn len(&self) -> usize {
@@ -61,14 +81,15 @@ impl Dedup {
         value.into()
     }
 
-    /// Takes in a block of ids read at start.
-    pub(super) fn load(&mut self, seq: Seq, value: &[u8]) {
-        let mut words = value.chunks_exact(8).map(|word| word.try_into().map(u64::from_be_bytes).unwrap_or_default());
-        let at_ms = words.next().unwrap_or_default() as i64;
-        self.turn(at_ms, seq);
-        for id in words {
-            self.insert(id);
+    /// Takes in a row of ids read at start; `None` where it is not one.
+    pub(super) fn load(&mut self, seq: Seq, value: &[u8]) -> Option<()> {
+        let (words, rest) = value.as_chunks::<8>();
+        let (at_ms, ids) = words.split_first().filter(|_| rest.is_empty())?;
+        self.turn(i64::from_be_bytes(*at_ms), seq);
+        for id in ids {
+            self.insert(u64::from_be_bytes(*id));
         }
+        Some(())
     }
 }
 
@@ -84,7 +105,8 @@ mod tests {
         assert!(!dedup.insert(7));
         dedup.turn(1_000, 10);
         assert!(!dedup.insert(7));
-        assert_eq!(dedup.turn(2_000, 20), Some((0, 10)));
+        dedup.turn(2_000, 20);
+        assert_eq!(dedup.expired, Expired { from: 0, to: 10 });
         assert!(dedup.insert(7));
     }
 

@@ -25,6 +25,9 @@ pub fn partition_of(key: &[u8]) -> u16 {
     ((hash ^ (hash >> 32)) % u64::from(PARTITIONS)) as u16
 }
 
+/// BLAKE3 of a body; stays when the body is erased.
+pub type BodyHash = [u8; 32];
+
 /// A topic's or an agent's name as a small number; the directory holds the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NameId(pub u16);
@@ -45,8 +48,8 @@ pub struct Entry {
     pub cause: Seq,
     /// Keyed hash of the client's message id; 0 for none.
     pub dedup: u64,
-    /// Hash that stands for an erased body; `None` while the body is there.
-    pub erased: Option<[u8; 32]>,
+    /// Hash of the body that was erased; `None` while the body is there.
+    pub erased: Option<BodyHash>,
     /// Version byte and MessagePack.
     pub body: Bytes,
     /// The body as its Rust type, once somebody has looked.
@@ -91,23 +94,31 @@ impl Entry {
         known.downcast_ref().ok_or_else(|| StoreError::Codec(format!("entry {} was decoded as another type", self.seq)))
     }
 
-    /// BLAKE3 of everything in the entry; what the chain is made of.
-    pub fn leaf_hash(&self) -> [u8; 32] {
-        if let Some(hash) = self.erased {
-            return hash;
-        }
-        let mut head = [0_u8; 40];
-        head[0..8].copy_from_slice(&self.seq.to_be_bytes());
-        head[8..16].copy_from_slice(&self.at_ms.to_be_bytes());
-        head[16..18].copy_from_slice(&self.partition.to_be_bytes());
-        head[18..20].copy_from_slice(&self.topic.0.to_be_bytes());
-        head[20..22].copy_from_slice(&self.writer.0.to_be_bytes());
-        head[24..32].copy_from_slice(&self.cause.to_be_bytes());
-        head[32..40].copy_from_slice(&self.dedup.to_be_bytes());
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&head);
-        hasher.update(&self.body);
-        *hasher.finalize().as_bytes()
+    /// What the chain is made of: every field in 40 bytes, then the hash of the body. So an erased
+    /// entry keeps its link, and its other fields stay under the chain's guard.
+    pub(super) fn link(&self) -> [u8; 72] {
+        let mut link = [0_u8; 72];
+        link[0..8].copy_from_slice(&self.seq.to_be_bytes());
+        link[8..16].copy_from_slice(&self.at_ms.to_be_bytes());
+        link[16..18].copy_from_slice(&self.partition.to_be_bytes());
+        link[18..20].copy_from_slice(&self.topic.0.to_be_bytes());
+        link[20..22].copy_from_slice(&self.writer.0.to_be_bytes());
+        link[24..32].copy_from_slice(&self.cause.to_be_bytes());
+        link[32..40].copy_from_slice(&self.dedup.to_be_bytes());
+        link[40..72].copy_from_slice(&self.body_hash());
+        link
+    }
+
+    /// BLAKE3 of the body, also of one that is erased.
+    pub fn body_hash(&self) -> BodyHash {
+        self.erased.unwrap_or_else(|| *blake3::hash(&self.body).as_bytes())
+    }
+
+    /// Forgets the body; its hash stays.
+    pub(super) fn erase(&mut self) {
+        self.erased = Some(self.body_hash());
+        self.body = Bytes::new();
+        self.decoded = OnceLock::new();
     }
 }
 

@@ -3,6 +3,8 @@ use std::time::Duration;
 /// The journal's limits, all in one place.
 #[derive(Clone, Debug)]
 pub struct JournalLimits {
+    /// Entries of one commit.
+    pub commit_entries_max: usize,
     /// Entries in one group; more wait for the next.
     pub group_entries_max: usize,
     /// Bytes of bodies in one group.
@@ -29,11 +31,14 @@ pub struct JournalLimits {
     pub queue_commits_max: usize,
     /// Timers fired in one group.
     pub timers_per_group_max: usize,
+    /// Rows of forgotten message ids removed with one group.
+    pub expired_rows_per_group_max: usize,
 }
 
 impl Default for JournalLimits {
     fn default() -> Self {
         Self {
+            commit_entries_max: 65_536,
             group_entries_max: 4_096,
             group_bytes_max: 1 << 20,
             block_raw_bytes: 13 * 1024,
@@ -47,6 +52,7 @@ impl Default for JournalLimits {
             requests_max: 100_000,
             queue_commits_max: 4_096,
             timers_per_group_max: 4_096,
+            expired_rows_per_group_max: 64,
         }
     }
 }

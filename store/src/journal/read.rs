@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{
     block,
     entry::{Chunk, NameId, Seq},
+    erase::missing,
     keys,
     shared::{Journal, StateRow, WorkerMark},
 };
@@ -26,14 +27,10 @@ impl Journal {
         if let Some(chunk) = self.tail.get(seq) {
             return Ok(Some(chunk));
         }
-        let missing =
-            || StoreError::Damaged { place: format!("journal entry {seq}"), what: "its block is missing".into() };
-        let from = keys::block(0);
-        let to = keys::block(seq + 1);
-        let (_, value) = self.engine.last(&from, Some(&to))?.ok_or_else(missing)?;
+        let (_, value) = self.block_of(seq)?;
         let chunk = block::decode(&value, self.limits.block_raw_bytes_max)?.chunk;
         if chunk.get(seq).is_none() {
-            return Err(missing());
+            return Err(missing(seq));
         }
         Ok(Some(Arc::new(chunk)))
     }

@@ -4,7 +4,7 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::{
     commit::{Commit, Receipt},
@@ -12,18 +12,19 @@ use super::{
     entry::{Chunk, NameId, Seq},
     keys,
     limits::JournalLimits,
+    names::Names,
     outbox::PendingEffect,
     tail::Tail,
     timers::TimerKey,
 };
-use crate::{Durability, Engine, Op, StoreError, Usage};
+use crate::{Durability, Engine, Op, StoreError, Usage, WriteBatch};
 
 /// The journal, shared by its writer and all its readers.
 pub struct Journal {
     pub(super) engine: SharedEngine,
     core: Mutex<Core>,
     pub(super) tail: Tail,
-    names: RwLock<Vec<String>>,
+    names: RwLock<Names>,
     head: AtomicU64,
     last_at: AtomicI64,
     failed: Mutex<Option<String>>,
@@ -55,16 +56,22 @@ impl Journal {
     /// Opens the journal that lies in `engine`.
     ///
     /// # Errors
-    /// Damage with its place, an unknown format, or the engine's own error.
+    /// Damage with its place, also where the end of what was acknowledged is gone; an unknown format;
+    /// or the engine's own error.
     pub fn open(engine: Arc<dyn Engine>, limits: JournalLimits) -> Result<Arc<Self>, StoreError> {
         let core = Core::open(engine.as_ref(), limits.clone())?;
-        let mut names = vec![String::from("outside")];
-        each_row(engine.as_ref(), keys::NAME, |_, value| {
-            names.push(String::from_utf8_lossy(value).into_owned());
-            Ok(())
-        })?;
+        let names = Names::open(engine.as_ref())?;
+        let head = core.head();
+        if let Some(synced) = engine.noted()?.filter(|synced| *synced > head) {
+            let what = format!(
+                "entries {} to {synced} were acknowledged and are gone; restore a backup, or remove the mark \
+                 of how far the data was synced (impresario.synced) to go on without them",
+                head + 1
+            );
+            return Err(StoreError::Damaged { place: format!("the journal after entry {head}"), what });
+        }
         Ok(Arc::new(Self {
-            head: AtomicU64::new(core.head()),
+            head: AtomicU64::new(head),
             last_at: AtomicI64::new(core.last_at()),
             core: Mutex::new(core),
             tail: Tail::new(limits.tail_entries_max, limits.tail_bytes_max),
@@ -77,48 +84,53 @@ impl Journal {
 
     /// The number of a topic's, an agent's or a worker's name; a new name is written down at once.
     ///
+    /// It needs no sync: whatever is durable was committed later, and commits become durable in order.
+    ///
     /// # Errors
-    /// More than 65,535 names, or the engine's own error.
+    /// Too many names, one that is too long, a full disk, or the engine's own error.
     pub fn name(&self, name: &str) -> Result<NameId, StoreError> {
         if let Some(id) = self.known_name(name) {
             return Ok(id);
         }
+        let alone = self.hold_writing()?;
         let mut names = self.names.write();
-        if let Some(index) = names.iter().position(|known| known == name) {
-            return Ok(NameId(index as u16));
+        if let Some(id) = names.get(name) {
+            return Ok(id);
         }
-        let id = u16::try_from(names.len()).map(NameId).map_err(|_| StoreError::TooLarge {
-            what: "table of names".into(),
-            bytes: names.len(),
-            max: usize::from(u16::MAX),
-        })?;
-        let mut batch = crate::WriteBatch::default();
-        batch.ops.push(Op::PutNew(keys::name(id), Bytes::copy_from_slice(name.as_bytes())));
-        self.engine.commit(batch, Durability::Written)?;
-        names.push(name.to_owned());
+        let id = names.next(name)?;
+        let ops = vec![Op::PutNew(keys::name(id), Bytes::copy_from_slice(name.as_bytes()))];
+        let put = self.engine.commit(WriteBatch { expect: Vec::new(), ops }, Durability::Written);
+        put.map_err(|error| self.fail(error))?;
+        names.add(name);
+        drop(alone);
         Ok(id)
     }
 
     /// The number of a name that is already there.
     pub fn known_name(&self, name: &str) -> Option<NameId> {
-        self.names.read().iter().position(|known| known == name).map(|index| NameId(index as u16))
+        self.names.read().get(name)
     }
 
     /// The name behind a number.
     pub fn name_of(&self, id: NameId) -> String {
-        self.names.read().get(usize::from(id.0)).cloned().unwrap_or_default()
+        self.names.read().name_of(id).map(str::to_owned).unwrap_or_default()
     }
 
     /// Commits a group at `now_ms`: timers due by then first, then each commit in order.
     ///
-    /// The outer error means nothing was written and the journal has stopped; an inner one refuses
-    /// that commit alone. Readers see the entries at once; they are durable after [`Self::sync`].
+    /// The outer error means nothing of the commits was written; an inner one refuses that commit
+    /// alone. Readers see the entries at once; they are durable after [`Self::sync`].
     ///
     /// # Errors
-    /// The engine's own error, kept: the journal answers every later call with it.
-    pub fn commit(&self, now_ms: i64, commits: Vec<Commit>) -> Result<GroupOutcome, StoreError> {
-        self.check_alive()?;
-        let mut core = self.core.lock();
+    /// [`StoreError::DiskFull`], after which all goes on once there is room; the engine's own error,
+    /// kept: the journal answers every later call with it.
+    pub fn commit(&self, now_ms: i64, mut commits: Vec<Commit>) -> Result<GroupOutcome, StoreError> {
+        self.commit_or_keep(now_ms, &mut commits)
+    }
+
+    /// As [`Self::commit`]; where the disk is full, `commits` is left as it was.
+    pub(super) fn commit_or_keep(&self, now_ms: i64, commits: &mut Vec<Commit>) -> Result<GroupOutcome, StoreError> {
+        let mut core = self.hold_writing()?;
         loop {
             let mut timers = Group::default();
             let more = core.fire_due(now_ms, &mut timers);
@@ -126,14 +138,40 @@ impl Journal {
             if !more {
                 break;
             }
+            self.engine.room()?;
         }
         core.pass_time(now_ms);
         let mut group = Group::default();
-        let receipts = commits.into_iter().map(|commit| core.admit(commit, &mut group)).collect();
+        self.forget_expired(&mut core, &mut group)?;
+        let receipts = commits.drain(..).map(|commit| core.admit(commit, &mut group)).collect();
         let effects = std::mem::take(&mut group.effects);
         self.write(&mut core, &mut group)?;
         self.last_at.store(core.last_at(), Ordering::Release);
         Ok((receipts, effects))
+    }
+
+    /// The place of the one who commits, where committing is possible at all.
+    pub(super) fn hold_writing(&self) -> Result<MutexGuard<'_, Core>, StoreError> {
+        let core = self.core.lock();
+        self.check_alive()?;
+        self.engine.room()?;
+        Ok(core)
+    }
+
+    /// Removes rows of message ids that are past the horizon, some with each group.
+    fn forget_expired(&self, core: &mut Core, group: &mut Group) -> Result<(), StoreError> {
+        let expired = core.expired();
+        if expired.from >= expired.to {
+            return Ok(());
+        }
+        let rows_max = self.limits.expired_rows_per_group_max;
+        let rows = self.engine.scan(&keys::dedup(expired.from), Some(&keys::dedup(expired.to)), rows_max)?;
+        expired.from = match rows.last() {
+            Some((key, _)) if rows.len() == rows_max => keys::seq_from(key).map_or(expired.to, |seq| seq + 1),
+            _ => expired.to,
+        };
+        group.batch.ops.extend(rows.into_iter().map(|(key, _)| Op::Delete(key.to_vec())));
+        Ok(())
     }
 
     /// Commits one, and waits for the disk if it asks for that.
@@ -172,11 +210,14 @@ impl Journal {
     /// The engine's own error; the journal has stopped then.
     pub fn sync(&self) -> Result<(), StoreError> {
         self.check_alive()?;
-        self.engine.sync().map_err(|error| self.fail(error))
+        let head = self.head();
+        let synced = self.engine.sync().and_then(|()| self.engine.note_synced(head));
+        synced.map_err(|error| self.fail(error))
     }
 
-    fn fail(&self, error: StoreError) -> StoreError {
-        *self.failed.lock() = Some(error.to_string());
+    /// Stops the journal for good; the first error is kept.
+    pub(super) fn fail(&self, error: StoreError) -> StoreError {
+        self.failed.lock().get_or_insert_with(|| error.to_string());
         error
     }
 
@@ -243,11 +284,13 @@ impl Journal {
         self.engine.usage()
     }
 
-    /// Flushes and closes the engine.
+    /// Syncs and closes the engine.
     ///
     /// # Errors
     /// The engine's own error.
     pub fn close(&self) -> Result<(), StoreError> {
-        self.engine.close()
+        let core = self.core.lock();
+        self.engine.close()?;
+        if self.check_alive().is_ok() { self.engine.note_synced(core.head()) } else { Ok(()) }
     }
 }

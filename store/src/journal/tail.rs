@@ -41,6 +41,17 @@ impl Tail {
         drop(chunks);
     }
 
+    /// Lets go of the chunk that holds `seq`.
+    pub(super) fn forget(&self, seq: Seq) {
+        let mut chunks = self.chunks.write();
+        let index = chunks.queue.partition_point(|(_, chunk)| chunk.last() < seq);
+        let held = chunks.queue.get(index).is_some_and(|(_, chunk)| chunk.first() <= seq);
+        if let Some((bytes, chunk)) = held.then(|| chunks.queue.remove(index)).flatten() {
+            chunks.entries -= chunk.entries.len();
+            chunks.bytes -= bytes;
+        }
+    }
+
     /// The chunk that holds `seq`, if it is still here.
     pub(super) fn get(&self, seq: Seq) -> Option<Arc<Chunk>> {
         let chunks = self.chunks.read();

@@ -1,12 +1,13 @@
 //! Group commit: one thread takes what waits, commits it as one group, syncs once, answers all.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
-    thread::JoinHandle,
+    thread::{JoinHandle, ThreadId},
     time::Duration,
 };
 
@@ -19,10 +20,13 @@ use super::{
 };
 use crate::{Durability, StoreError};
 
-/// Told what became of a commit: after the sync where the commit asked for it.
+/// Told what became of a commit: after the sync where the commit asked for it. Replies come in the
+/// order of the queue, on the writer's thread: they pass the answer on and do nothing else. One that
+/// is dropped without being called means that the writer has ended.
 pub type CommitReply = Box<dyn FnOnce(Result<Receipt, StoreError>) + Send>;
 
-/// The longest the thread sleeps while no timer is due: a wall clock that jumps is seen by then.
+/// The longest the thread sleeps: a wall clock that jumps, and room on a full disk, are seen by then,
+/// and what nobody waits for is on disk by then.
 const IDLE: Duration = Duration::from_millis(200);
 
 struct Waiting {
@@ -46,6 +50,7 @@ pub trait WriterEvents: Send + 'static {
 pub struct Writer {
     queue: Mutex<Option<SyncSender<Waiting>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    thread_id: ThreadId,
     groups: Arc<AtomicU64>,
     sync_micros: Arc<AtomicU64>,
 }
@@ -59,26 +64,35 @@ impl Writer {
         let (queue, waiting) = sync_channel(journal.limits.queue_commits_max);
         let groups = Arc::new(AtomicU64::new(0));
         let sync_micros = Arc::new(AtomicU64::new(0));
-        let mut run = Run {
+        let run = Run {
             journal,
             events,
             waiting,
             groups: Arc::clone(&groups),
             sync_micros: Arc::clone(&sync_micros),
+            held: Vec::new(),
+            disk_full: false,
+            unsynced: false,
             unsynced_effects: Vec::new(),
         };
         let thread = std::thread::Builder::new()
             .name("journal-writer".into())
-            .spawn(move || run.run())
+            .spawn(move || run.run_out())
             .map_err(|error| StoreError::Io { what: "start the writer thread".into(), error })?;
-        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), groups, sync_micros })
+        let thread_id = thread.thread().id();
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), thread_id, groups, sync_micros })
     }
 
-    /// Queues a commit; where the queue is full, waits.
+    /// Queues a commit; where the queue is full, waits. The writer waits for nobody but the disk, so
+    /// this ends.
     ///
     /// # Errors
-    /// [`StoreError::Closed`] after [`Self::close`] or a failure.
+    /// [`StoreError::Closed`] after [`Self::close`] or a failure; [`StoreError::Busy`] for a full queue
+    /// where a reply asks, on the very thread that would make room.
     pub fn send(&self, commit: Commit, reply: Option<CommitReply>) -> Result<(), StoreError> {
+        if self.is_own_thread() {
+            return self.try_queue(Waiting { commit, reply });
+        }
         let queue = self.queue.lock().clone().ok_or(StoreError::Closed)?;
         queue.send(Waiting { commit, reply }).map_err(|_| StoreError::Closed)
     }
@@ -88,11 +102,19 @@ impl Writer {
     /// # Errors
     /// [`StoreError::Busy`] for a full queue, [`StoreError::Closed`] after a stop.
     pub fn try_send(&self, commit: Commit, reply: CommitReply) -> Result<(), StoreError> {
+        self.try_queue(Waiting { commit, reply: Some(reply) })
+    }
+
+    fn try_queue(&self, waiting: Waiting) -> Result<(), StoreError> {
         let queue = self.queue.lock().clone().ok_or(StoreError::Closed)?;
-        queue.try_send(Waiting { commit, reply: Some(reply) }).map_err(|error| match error {
+        queue.try_send(waiting).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Busy,
             TrySendError::Disconnected(_) => StoreError::Closed,
         })
+    }
+
+    fn is_own_thread(&self) -> bool {
+        std::thread::current().id() == self.thread_id
     }
 
     /// Groups written and microseconds spent syncing, since the start.
@@ -103,7 +125,9 @@ impl Writer {
     /// Takes no more, writes what waits, syncs, and ends the thread.
     pub fn close(&self) {
         drop(self.queue.lock().take());
-        if let Some(thread) = self.thread.lock().take() {
+        let thread = self.thread.lock().take();
+        // A reply may hold the last handle: the thread then ends by itself.
+        if let Some(thread) = thread.filter(|_| !self.is_own_thread()) {
             let _ = thread.join();
         }
     }
@@ -121,41 +145,70 @@ struct Run<E> {
     waiting: Receiver<Waiting>,
     groups: Arc<AtomicU64>,
     sync_micros: Arc<AtomicU64>,
+    /// Commits of agents that wait for room on the disk, in order.
+    held: Vec<Waiting>,
+    disk_full: bool,
+    /// Something was committed since the last sync.
+    unsynced: bool,
     unsynced_effects: Vec<PendingEffect>,
 }
 
 impl<E: WriterEvents> Run<E> {
-    fn run(&mut self) {
+    fn run_out(mut self) {
+        let ended = catch_unwind(AssertUnwindSafe(|| self.run()));
+        let panicked = |_| {
+            let panicked = StoreError::Stopped { first: "the writer thread panicked".into() };
+            Err(self.journal.fail(panicked))
+        };
+        let Err(error) = ended.unwrap_or_else(panicked) else { return };
+        tracing::error!(%error, "the journal has stopped");
+        let _ = catch_unwind(AssertUnwindSafe(|| self.events.failed(&error)));
+        refuse(std::mem::take(&mut self.held), &error);
+        while let Ok(waiting) = self.waiting.try_recv() {
+            refuse(vec![waiting], &error);
+        }
+    }
+
+    fn run(&mut self) -> Result<(), StoreError> {
         loop {
             let first = match self.waiting.recv_timeout(self.until_next_timer()) {
                 Ok(first) => Some(first),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
-            if let Err(error) = self.group(first) {
-                tracing::error!(%error, "the journal has stopped");
-                self.events.failed(&error);
-                return;
+            let idle = first.is_none();
+            let taken = self.gather(first);
+            self.group(taken)?;
+            if idle && self.unsynced && !self.disk_full {
+                self.sync()?;
             }
         }
-        if let Err(error) = self.journal.sync() {
-            tracing::error!(%error, "the journal could not be synced at its end");
+        let held = std::mem::take(&mut self.held);
+        if !held.is_empty() {
+            self.group(held)?;
+            refuse(std::mem::take(&mut self.held), &StoreError::Closed);
         }
+        self.sync()
     }
 
     fn until_next_timer(&self) -> Duration {
-        let Some(due) = self.journal.next_due() else { return IDLE };
+        let due = self.journal.next_due().filter(|_| !self.disk_full);
+        let Some(due) = due else { return IDLE };
         let wait = due.saturating_sub(self.events.now_ms());
         u64::try_from(wait).map_or(Duration::ZERO, Duration::from_millis).min(IDLE)
     }
 
-    /// Takes what waits, up to a group's limits.
-    fn gather(&self, first: Option<Waiting>) -> Vec<Waiting> {
+    /// Takes what waits, up to a group's limits; what was held back comes first.
+    fn gather(&mut self, first: Option<Waiting>) -> Vec<Waiting> {
         let limits = &self.journal.limits;
-        let mut taken: Vec<Waiting> = first.into_iter().collect();
+        let mut taken = std::mem::take(&mut self.held);
+        taken.extend(first);
         let mut entries: usize = taken.iter().map(|waiting| waiting.commit.entries.len()).sum();
         let mut bytes: usize = taken.iter().map(|waiting| waiting.commit.body_bytes()).sum();
-        while entries < limits.group_entries_max && bytes < limits.group_bytes_max {
+        while entries < limits.group_entries_max
+            && bytes < limits.group_bytes_max
+            && taken.len() < limits.queue_commits_max
+        {
             let Ok(next) = self.waiting.try_recv() else { break };
             entries += next.commit.entries.len();
             bytes += next.commit.body_bytes();
@@ -164,34 +217,39 @@ impl<E: WriterEvents> Run<E> {
         taken
     }
 
-    fn group(&mut self, first: Option<Waiting>) -> Result<(), StoreError> {
-        let taken = self.gather(first);
-        let (commits, replies): (Vec<_>, Vec<_>) =
+    fn group(&mut self, taken: Vec<Waiting>) -> Result<(), StoreError> {
+        let (mut commits, replies): (Vec<_>, Vec<_>) =
             taken.into_iter().map(|waiting| (waiting.commit, waiting.reply)).unzip();
         let waits_for_disk = commits.iter().any(|commit| commit.durability == Durability::Synced);
+        let any = commits.iter().any(|commit| !commit.is_empty());
         let head = self.journal.head();
-        let outcome = self.journal.commit(self.events.now_ms(), commits);
+        let outcome = self.journal.commit_or_keep(self.events.now_ms(), &mut commits);
+        let appended = self.journal.head() != head;
+        if appended {
+            self.events.appended();
+        }
+        self.unsynced |= any || appended;
         let (receipts, effects) = match outcome {
             Ok(done) => done,
+            Err(StoreError::DiskFull { free_bytes, needed_bytes }) if commits.len() == replies.len() => {
+                let taken = commits.into_iter().zip(replies).map(|(commit, reply)| Waiting { commit, reply });
+                self.hold_back(taken, free_bytes, needed_bytes);
+                return Ok(());
+            }
             Err(error) => {
-                refuse(replies, &error);
+                replies.into_iter().flatten().for_each(|reply| reply(Err(stopped(&error))));
                 return Err(error);
             }
         };
-        if self.journal.head() != head {
-            self.events.appended();
+        if std::mem::take(&mut self.disk_full) {
+            tracing::info!("there is room on the disk again: writing goes on");
         }
-        self.groups.fetch_add(1, Ordering::Relaxed);
+        self.groups.fetch_add(u64::from(any || appended), Ordering::Relaxed);
         self.unsynced_effects.extend(effects);
-        if waits_for_disk || !self.unsynced_effects.is_empty() {
-            if let Err(error) = self.timed_sync() {
-                refuse(replies, &error);
-                return Err(error);
-            }
-            let durable = std::mem::take(&mut self.unsynced_effects);
-            if !durable.is_empty() {
-                self.events.effects(durable);
-            }
+        let must_sync = waits_for_disk || !self.unsynced_effects.is_empty();
+        if let Err(error) = if must_sync { self.sync() } else { Ok(()) } {
+            replies.into_iter().flatten().for_each(|reply| reply(Err(stopped(&error))));
+            return Err(error);
         }
         for (reply, receipt) in replies.into_iter().zip(receipts) {
             match reply {
@@ -206,6 +264,33 @@ impl<E: WriterEvents> Run<E> {
         Ok(())
     }
 
+    /// A full disk refuses what comes from outside, which is told so and comes again; what agents did
+    /// waits for room.
+    fn hold_back(&mut self, taken: impl Iterator<Item = Waiting>, free_bytes: u64, needed_bytes: u64) {
+        if !std::mem::replace(&mut self.disk_full, true) {
+            tracing::error!(free_bytes, needed_bytes, "the disk is full: nothing is written until there is room");
+        }
+        for waiting in taken {
+            let Waiting { commit, reply } = waiting;
+            let of_agents = commit.cursor.is_some() || !commit.settled.is_empty() || commit.is_empty();
+            match reply {
+                Some(reply) if !of_agents => reply(Err(StoreError::DiskFull { free_bytes, needed_bytes })),
+                reply => self.held.push(Waiting { commit, reply }),
+            }
+        }
+    }
+
+    /// Syncs, and lets the effects that are durable now be performed.
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.timed_sync()?;
+        self.unsynced = false;
+        let durable = std::mem::take(&mut self.unsynced_effects);
+        if !durable.is_empty() {
+            self.events.effects(durable);
+        }
+        Ok(())
+    }
+
     #[expect(clippy::disallowed_methods, reason = "a measure of the disk, never read by an agent")]
     fn timed_sync(&self) -> Result<(), StoreError> {
         let start = std::time::Instant::now();
@@ -216,8 +301,15 @@ impl<E: WriterEvents> Run<E> {
     }
 }
 
-fn refuse(replies: Vec<Option<CommitReply>>, error: &StoreError) {
-    for reply in replies.into_iter().flatten() {
-        reply(Err(StoreError::Stopped { first: error.to_string() }));
+fn refuse(taken: Vec<Waiting>, error: &StoreError) {
+    taken.into_iter().filter_map(|waiting| waiting.reply).for_each(|reply| reply(Err(stopped(error))));
+}
+
+/// The error of one, said to the others.
+fn stopped(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Closed => StoreError::Closed,
+        StoreError::Stopped { first } => StoreError::Stopped { first: first.clone() },
+        other => StoreError::Stopped { first: other.to_string() },
     }
 }

@@ -1,0 +1,49 @@
+use std::collections::BTreeSet;
+
+use super::{block, entry::Seq, keys, shared::Journal};
+use crate::{Durability, Op, StoreError, WriteBatch};
+
+impl Journal {
+    /// Forgets the bodies of these entries. Place, instant, names and the body's hash stay, so the
+    /// chain holds. Durable on return; what sled's log still holds of them goes with a compaction.
+    ///
+    /// Answers how many bodies were there to forget. Cut short by a crash, it is to be called again.
+    ///
+    /// # Errors
+    /// Damage, a full disk, or the engine's own error.
+    pub fn erase(&self, seqs: &BTreeSet<Seq>) -> Result<u64, StoreError> {
+        let alone = self.hold_writing()?;
+        let mut erased = 0;
+        let head = self.head();
+        let mut rest = seqs.iter().filter(|seq| (1..=head).contains(*seq));
+        let mut next = rest.next();
+        while let Some(seq) = next {
+            let (key, value) = self.block_of(*seq)?;
+            let block::Block { mut chunk, chain } = block::decode(&value, self.limits.block_raw_bytes_max)?;
+            let last = chunk.last();
+            for entry in chunk.entries.iter_mut().filter(|entry| seqs.contains(&entry.seq) && entry.erased.is_none()) {
+                entry.erase();
+                erased += 1;
+            }
+            let ops = vec![Op::Put(key.to_vec(), block::encode(&chunk.entries, &chain))];
+            let put = self.engine.commit(WriteBatch { expect: Vec::new(), ops }, Durability::Written);
+            put.map_err(|error| self.fail(error))?;
+            chunk.entries.iter().for_each(|entry| self.tail.forget(entry.seq));
+            next = rest.find(|seq| **seq > last);
+        }
+        drop(alone);
+        self.sync()?;
+        Ok(erased)
+    }
+
+    /// The block that holds `seq`, with its key.
+    pub(super) fn block_of(&self, seq: Seq) -> Result<(bytes::Bytes, bytes::Bytes), StoreError> {
+        let (from, to) = (keys::block(0), keys::block(seq + 1));
+        let found = self.engine.last(&from, Some(&to))?;
+        found.ok_or_else(|| missing(seq))
+    }
+}
+
+pub(super) fn missing(seq: Seq) -> StoreError {
+    StoreError::Damaged { place: format!("journal entry {seq}"), what: "its block is missing".into() }
+}
