@@ -1,1 +1,58 @@
 //! The profiles agent: one customer out of many identifiers.
+//!
+//! It folds [`Tracked`] events into [`Profile`]s and says exactly one
+//! [`ProfileChanged`](crate::vocabulary::ProfileChanged) for each. What it keeps does not depend on the
+//! order events come in: late events end in the profile that timely ones would have made.
+
+mod days;
+mod hours;
+mod identifiers;
+mod identity;
+mod json;
+mod messages;
+mod money;
+mod names;
+mod newest;
+mod oddity;
+mod profile;
+mod shop;
+mod touch;
+
+use impresario_runtime::{Agent, AgentError, Routes, Step};
+
+pub use days::{DAYS_MAX, Day, Days, Rolling, Sums, day_of};
+pub use hours::{HOURS, Histogram, Hours};
+pub use identifiers::{Identifiers, KnownIdentifier};
+pub use identity::{EventForwarded, IdentifierClaimed, IdentityConflict, MergeAsked};
+pub use messages::{Engagement, Messages};
+pub use money::{Currency, Micros};
+pub use newest::{LastWrites, Newest, Stamp, Write};
+pub use oddity::{Bound, Bounds, Oddities, Oddity};
+pub use profile::Profile;
+pub use shop::{ProductTouch, Shop};
+pub use touch::{Touch, Touches};
+
+use crate::vocabulary::{ProfileId, Tracked};
+
+/// The customer data platform's core.
+pub struct Profiles;
+
+impl Agent for Profiles {
+    const NAME: &'static str = "profiles";
+    type Key = ProfileId;
+    type State = Profile;
+
+    fn routes(routes: &mut Routes<Self>) {
+        routes.on_many::<Tracked>();
+        routes.on_many::<EventForwarded>();
+        routes.on_many::<IdentifierClaimed>();
+        routes.on_many::<MergeAsked>();
+        routes.on_many::<IdentityConflict>();
+    }
+
+    fn merge(&self, winner: &mut Profile, loser: Profile, step: &mut Step<'_>) -> Result<(), AgentError> {
+        let id = winner.id.ok_or_else(|| AgentError::Reject("a profile was to become one that never was".into()))?;
+        step.publish(winner.merge(id, loser));
+        Ok(())
+    }
+}

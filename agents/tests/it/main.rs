@@ -1,0 +1,6 @@
+//! The agents, played on the driver.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod profiles;
+mod support;

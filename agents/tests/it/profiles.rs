@@ -1,0 +1,3 @@
+//! Profiles: who is who, and what is known of them.
+
+mod identity;
