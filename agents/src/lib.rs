@@ -8,7 +8,12 @@ pub mod vocabulary;
 
 use impresario_runtime::Troupe;
 
-/// All agents, each keyed one with `workers` workers.
+/// All agents; those that keep something of every person share the people among `workers` workers.
 pub fn troupe(workers: usize) -> Troupe {
-    Troupe::new().agent_with_workers(profiles::Profiles, workers)
+    Troupe::new()
+        .agent_with_workers(profiles::Profiles, workers)
+        .agent_with_workers(segmentation::Segmentation, workers)
+        .agent(segmentation::SegmentSizes)
+        .agent(rhythm::Rhythm)
+        .agent(goals::Goals)
 }
