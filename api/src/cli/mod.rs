@@ -5,8 +5,11 @@
 pub mod bench;
 pub mod export;
 pub mod import;
+pub mod keys;
+pub mod log;
 pub mod output;
 pub mod replay;
+pub mod serve;
 pub mod verify;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -14,7 +17,10 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 use impresario_runtime::{RuntimeError, store::StoreError};
 
-use crate::directory::DEFAULT_DIRECTORY;
+use crate::{
+    config::{Config, ConfigError},
+    server::ServerError,
+};
 use output::Output;
 
 /// A self-hosted engine for autonomous marketing. With no command it serves.
@@ -35,21 +41,43 @@ pub struct Common {
     /// The data directory [default: impresario-data]
     #[arg(long, global = true, value_name = "DIR", env = "IMPRESARIO_DATA")]
     pub data: Option<PathBuf>,
+    /// A configuration file (TOML); every key of it is also a variable, IMPRESARIO_SERVER_LISTEN and so on
+    #[arg(long, global = true, value_name = "FILE", env = "IMPRESARIO_CONFIG")]
+    pub config: Option<PathBuf>,
     /// Prints for machines
     #[arg(long, global = true)]
     pub json: bool,
 }
 
 impl Common {
+    /// The settings: the file, the variables, and `--data` over both.
+    ///
+    /// # Errors
+    /// A file or variable that is not as it should be, by name.
+    pub fn config(&self) -> Result<Config, CommandError> {
+        let mut config = Config::load(self.config.as_deref(), std::env::vars())?;
+        if let Some(data) = &self.data {
+            config.data = data.display().to_string();
+        }
+        Ok(config)
+    }
+
     /// The data directory.
-    pub fn data(&self) -> PathBuf {
-        self.data.clone().unwrap_or_else(|| DEFAULT_DIRECTORY.into())
+    ///
+    /// # Errors
+    /// As [`Self::config`].
+    pub fn data(&self) -> Result<PathBuf, CommandError> {
+        Ok(self.config()?.data.into())
     }
 }
 
 /// The commands.
 #[derive(Subcommand, Debug)]
 pub enum Command {
+    /// Serves: takes in events, answers questions (what is done where no command is named)
+    Serve(serve::ServeArgs),
+    /// Lists, makes and revokes keys, with the server stopped
+    Keys(keys::KeysArgs),
     /// Takes in events of a file
     Import(import::ImportArgs),
     /// Writes out what is in a data directory
@@ -77,6 +105,12 @@ pub enum CommandError {
     /// The runtime's error.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
+    /// The settings are wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The server's error.
+    #[error(transparent)]
+    Server(#[from] ServerError),
     /// The system's error.
     #[error("could not {what}: {error}")]
     Io {
@@ -91,8 +125,8 @@ impl CommandError {
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) => 2,
-            Self::No(_) | Self::Store(_) | Self::Runtime(_) | Self::Io { .. } => 1,
+            Self::Usage(_) | Self::Config(_) => 2,
+            Self::No(_) | Self::Store(_) | Self::Runtime(_) | Self::Server(_) | Self::Io { .. } => 1,
         }
     }
 }
@@ -113,7 +147,9 @@ pub fn main() -> ExitCode {
 fn run(cli: &Cli, output: &Output) -> Result<(), CommandError> {
     let common = &cli.common;
     match &cli.command {
-        None => Err(CommandError::Usage("name a command; see --help".into())),
+        None => serve::run(common, &serve::ServeArgs::default(), output),
+        Some(Command::Serve(args)) => serve::run(common, args, output),
+        Some(Command::Keys(args)) => keys::run(common, args, output),
         Some(Command::Import(args)) => import::run(common, args, output),
         Some(Command::Export(args)) => export::run(common, args, output),
         Some(Command::Verify(args)) => verify::run(common, args, output),

@@ -1,0 +1,167 @@
+//! What all routes share.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use impresario_agents::vocabulary::Tracked;
+use impresario_runtime::{
+    Clock, HeldClock, Host, RunSeed, RuntimeError, Topic, WallClock,
+    store::{Commit, NameId, OUTSIDE, Receipt},
+};
+use parking_lot::RwLock;
+
+use crate::{
+    config::Config,
+    http::Bodies,
+    ingest::sources::Sources,
+    keys::{KeyRecord, KeyRing},
+    problem::Problem,
+};
+
+/// Free space above the store's own limit at which the door closes, so that what is inside can
+/// still be written.
+const DISK_SLACK_BYTES: u64 = 64 << 20;
+
+/// The clock of a data directory.
+#[derive(Clone)]
+pub enum DirectoryClock {
+    /// The machine's.
+    Wall,
+    /// One that only moves with the data.
+    Data(Arc<HeldClock>),
+}
+
+impl DirectoryClock {
+    /// As the host takes it.
+    pub fn shared(&self) -> Arc<dyn Clock> {
+        match self {
+            Self::Wall => Arc::new(WallClock),
+            Self::Data(clock) => Arc::new(Arc::clone(clock)),
+        }
+    }
+
+    /// The present.
+    pub fn now_ms(&self) -> i64 {
+        match self {
+            Self::Wall => WallClock.now_ms(),
+            Self::Data(clock) => clock.now_ms(),
+        }
+    }
+}
+
+/// The keys in force, and who changes them.
+pub(crate) struct LiveKeys {
+    ring: RwLock<Arc<KeyRing>>,
+    /// One change at a time.
+    pub(crate) changing: tokio::sync::Mutex<()>,
+}
+
+impl LiveKeys {
+    pub(crate) fn new(ring: KeyRing) -> Self {
+        Self { ring: RwLock::new(Arc::new(ring)), changing: tokio::sync::Mutex::new(()) }
+    }
+
+    pub(crate) fn ring(&self) -> Arc<KeyRing> {
+        Arc::clone(&self.ring.read())
+    }
+
+    pub(crate) fn find(&self, secret: &str) -> Option<KeyRecord> {
+        self.ring.read().find(secret).cloned()
+    }
+
+    pub(crate) fn replace(&self, ring: KeyRing) {
+        *self.ring.write() = Arc::new(ring);
+    }
+}
+
+/// What all routes share.
+pub(crate) struct App {
+    pub(crate) host: Host,
+    pub(crate) clock: DirectoryClock,
+    pub(crate) config: Config,
+    pub(crate) keys: LiveKeys,
+    pub(crate) sources: Sources,
+    pub(crate) bodies: Bodies,
+    /// The journal's number of the topic of customer events.
+    pub(crate) tracked: NameId,
+    /// Keys the hash of message ids, so that nobody can make two ids collide.
+    pub(crate) dedup_key: RunSeed,
+    closing: AtomicBool,
+    disk_full: AtomicBool,
+}
+
+impl App {
+    pub(crate) fn new(
+        host: Host,
+        clock: DirectoryClock,
+        config: Config,
+        ring: KeyRing,
+        seed: &RunSeed,
+    ) -> Result<Self, RuntimeError> {
+        let journal = host.journal();
+        Ok(Self {
+            sources: Sources::load(journal)?,
+            tracked: journal.name(Tracked::NAME)?,
+            keys: LiveKeys::new(ring),
+            bodies: Bodies::new(config.server.bodies_bytes_max),
+            dedup_key: blake3::derive_key("impresario message ids", seed),
+            clock,
+            config,
+            host,
+            closing: AtomicBool::new(false),
+            disk_full: AtomicBool::new(false),
+        })
+    }
+
+    /// Nothing is taken in from now on.
+    pub(crate) fn close_door(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    /// Whether events may come in now.
+    pub(crate) fn admit(&self) -> Result<(), Problem> {
+        if self.closing.load(Ordering::Acquire) {
+            return Err(Problem::unavailable("the server is stopping; nothing was accepted").retry_after(5));
+        }
+        if self.host.has_failed() {
+            let detail = "the journal has stopped on an error; see the server's log";
+            return Err(Problem::unavailable(detail).retry_after(30));
+        }
+        if self.disk_full.load(Ordering::Acquire) {
+            return Err(Problem::disk_full("too little of the disk is free; nothing was accepted").retry_after(30));
+        }
+        if self.host.is_overloaded() {
+            let detail = "the agents are too far behind; nothing was accepted";
+            return Err(Problem::overloaded(detail).retry_after(2));
+        }
+        Ok(())
+    }
+
+    /// Commits for a route.
+    pub(crate) async fn submit(&self, commit: Commit) -> Result<Receipt, Problem> {
+        Ok(self.host.submit(commit).await?)
+    }
+
+    /// Looks at the disk, so that the door closes before the store must stop.
+    pub(crate) fn look_at_disk(&self) {
+        let Ok(usage) = self.host.journal().usage() else { return };
+        let percent = u64::from(self.config.storage.free_min_percent);
+        let needed_bytes = usage.disk_bytes / 100 * percent + DISK_SLACK_BYTES.min(usage.disk_bytes / 50);
+        let full = percent > 0 && usage.free_bytes < needed_bytes;
+        if full != self.disk_full.swap(full, Ordering::AcqRel) {
+            tracing::warn!(full, free_bytes = usage.free_bytes, needed_bytes, "the disk");
+        }
+    }
+
+    /// Keeps the counts of sources in the directory.
+    pub(crate) async fn keep_counts(&self) {
+        let Some(write) = self.sources.write() else { return };
+        let mut commit = Commit::new(OUTSIDE);
+        commit.writes.push(write);
+        if let Err(error) = self.host.submit(commit).await {
+            tracing::warn!(%error, "the counts of sources were not kept");
+        }
+    }
+}

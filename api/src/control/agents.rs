@@ -1,0 +1,254 @@
+//! `/api/agents`: the troupe at work.
+
+use std::sync::Arc;
+
+use axum::{Extension, Json, extract::State, http::StatusCode};
+use impresario_runtime::{
+    AgentStatus, Condition, DeadLetter, Topic, WorkerStatus,
+    store::{Journal, codec},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::page::{Limit, limit_default};
+use crate::{
+    app::App,
+    http::{PathText, Query, access::Caller},
+    problem::Problem,
+};
+
+/// All agents.
+#[derive(Serialize, ToSchema)]
+struct AgentList {
+    /// The agents, in the order they were put together.
+    agents: Vec<AgentView>,
+    /// The journal's last entry.
+    head: u64,
+}
+
+/// What can be seen of one agent.
+#[derive(Serialize, ToSchema)]
+struct AgentView {
+    /// Its name.
+    agent: String,
+    /// The topics it listens to.
+    topics: Vec<String>,
+    /// Its workers.
+    workers: Vec<WorkerView>,
+}
+
+/// What can be seen of one worker.
+#[derive(Serialize, ToSchema)]
+struct WorkerView {
+    /// Which of the agent's workers.
+    worker: usize,
+    /// `running`, `restarting`, `suspended` or `paused`.
+    condition: &'static str,
+    /// The last entry it has folded.
+    cursor: u64,
+    /// How many entries it is behind the journal.
+    lag: u64,
+    /// Entries folded since the process started.
+    folded: u64,
+    /// Entries said since the process started.
+    said: u64,
+    /// Keys in memory.
+    keys: u64,
+    /// Changed keys not yet written behind.
+    unwritten: u64,
+    /// Microseconds spent in steps since the process started.
+    busy_micros: u64,
+    /// Restarts since the process started.
+    restarts: u64,
+    /// Entries set aside, ever.
+    dead_letters: u64,
+    /// The last failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_error: Option<String>,
+}
+
+/// Entries an agent could not fold, set aside.
+#[derive(Serialize, ToSchema)]
+struct DeadLetterList {
+    /// The letters, by worker and place.
+    dead_letters: Vec<DeadLetterView>,
+}
+
+/// An entry an agent could not fold.
+#[derive(Serialize, ToSchema)]
+struct DeadLetterView {
+    /// Which of the agent's workers.
+    worker: u32,
+    /// The entry's place in the journal.
+    entry: u64,
+    /// Why.
+    why: String,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct DeadLetterQuery {
+    /// At most so many.
+    #[serde(default = "limit_default")]
+    #[param(value_type = usize, minimum = 1, maximum = 1000, default = 100)]
+    limit: Limit,
+}
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(one))
+        .routes(routes!(dead_letters))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+}
+
+/// All agents with their workers: how far, how fast, how well.
+#[utoipa::path(
+    get, path = "/api/agents", tag = "agents",
+    responses(
+        (status = 200, description = "All agents", body = AgentList),
+        (status = 401, description = "No key, or an unknown one", body = Problem),
+        (status = 403, description = "The key's role is not enough", body = Problem),
+    ),
+    security(("bearer" = []), ("basic" = [])),
+)]
+async fn list(State(app): State<Arc<App>>) -> Json<AgentList> {
+    let agents = app.host.status().into_iter().map(view).collect();
+    Json(AgentList { agents, head: app.host.journal().head() })
+}
+
+/// One agent.
+#[utoipa::path(
+    get, path = "/api/agents/{name}", tag = "agents",
+    params(("name" = String, Path, description = "The agent's name")),
+    responses(
+        (status = 200, description = "The agent", body = AgentView),
+        (status = 401, description = "No key, or an unknown one", body = Problem),
+        (status = 403, description = "The key's role is not enough", body = Problem),
+        (status = 404, description = "There is no such agent", body = Problem),
+    ),
+    security(("bearer" = []), ("basic" = [])),
+)]
+async fn one(State(app): State<Arc<App>>, PathText(name): PathText) -> Result<Json<AgentView>, Problem> {
+    Ok(Json(view(status(&app, &name)?)))
+}
+
+/// The entries an agent could not fold.
+#[utoipa::path(
+    get, path = "/api/agents/{name}/dead-letters", tag = "agents",
+    params(("name" = String, Path, description = "The agent's name"), DeadLetterQuery),
+    responses(
+        (status = 200, description = "The entries", body = DeadLetterList),
+        (status = 400, description = "Not a limit that can be", body = Problem),
+        (status = 401, description = "No key, or an unknown one", body = Problem),
+        (status = 403, description = "The key's role is not enough", body = Problem),
+        (status = 404, description = "There is no such agent", body = Problem),
+    ),
+    security(("bearer" = []), ("basic" = [])),
+)]
+async fn dead_letters(
+    State(app): State<Arc<App>>,
+    PathText(name): PathText,
+    Query(query): Query<DeadLetterQuery>,
+) -> Result<Json<DeadLetterList>, Problem> {
+    let workers = status(&app, &name)?.workers.len();
+    let mut letters = Vec::new();
+    for worker in 0..workers {
+        let left = query.limit.get().saturating_sub(letters.len());
+        letters.extend(letters_of(app.host.journal(), &name, worker, left)?);
+    }
+    Ok(Json(DeadLetterList { dead_letters: letters }))
+}
+
+fn letters_of(journal: &Journal, agent: &str, worker: usize, limit: usize) -> Result<Vec<DeadLetterView>, Problem> {
+    let Some(owner) = journal.known_name(&format!("{agent}/{worker}/dead")) else { return Ok(Vec::new()) };
+    let rows = journal.states(owner, &[], limit)?;
+    let letters = rows.iter().map(|row| {
+        let letter: DeadLetter = codec::decode(DeadLetter::VERSION, &row.body)?;
+        Ok(DeadLetterView { worker: letter.worker, entry: letter.entry, why: letter.why })
+    });
+    letters.collect()
+}
+
+/// Holds an agent: it folds nothing until it is resumed.
+#[utoipa::path(
+    post, path = "/api/agents/{name}/pause", tag = "agents",
+    params(("name" = String, Path, description = "The agent's name")),
+    responses(
+        (status = 204, description = "It is held"),
+        (status = 401, description = "No key, or an unknown one", body = Problem),
+        (status = 403, description = "The key's role is not enough", body = Problem),
+        (status = 404, description = "There is no such agent", body = Problem),
+    ),
+    security(("bearer" = []), ("basic" = [])),
+)]
+async fn pause(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    PathText(name): PathText,
+) -> Result<StatusCode, Problem> {
+    app.host.pause(&name)?;
+    tracing::info!(agent = name, by = caller.key.id, "an agent is held");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lets an agent go on, also one that was suspended for its failures.
+#[utoipa::path(
+    post, path = "/api/agents/{name}/resume", tag = "agents",
+    params(("name" = String, Path, description = "The agent's name")),
+    responses(
+        (status = 204, description = "It goes on"),
+        (status = 401, description = "No key, or an unknown one", body = Problem),
+        (status = 403, description = "The key's role is not enough", body = Problem),
+        (status = 404, description = "There is no such agent", body = Problem),
+    ),
+    security(("bearer" = []), ("basic" = [])),
+)]
+async fn resume(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    PathText(name): PathText,
+) -> Result<StatusCode, Problem> {
+    app.host.resume(&name)?;
+    tracing::info!(agent = name, by = caller.key.id, "an agent is resumed");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn status(app: &App, name: &str) -> Result<AgentStatus, Problem> {
+    let found = app.host.status().into_iter().find(|status| status.agent == name);
+    found.ok_or_else(|| Problem::not_found(format!("there is no agent `{name}`")))
+}
+
+fn view(status: AgentStatus) -> AgentView {
+    let AgentStatus { agent, topics, workers } = status;
+    AgentView { agent, topics, workers: workers.into_iter().map(worker_view).collect() }
+}
+
+fn worker_view(status: WorkerStatus) -> WorkerView {
+    WorkerView {
+        worker: status.worker,
+        condition: condition(status.condition),
+        cursor: status.cursor,
+        lag: status.lag,
+        folded: status.folded,
+        said: status.said,
+        keys: status.keys,
+        unwritten: status.unwritten,
+        busy_micros: status.busy_micros,
+        restarts: status.restarts,
+        dead_letters: status.dead_letters,
+        last_error: status.last_error,
+    }
+}
+
+pub(super) fn condition(condition: Condition) -> &'static str {
+    match condition {
+        Condition::Running => "running",
+        Condition::Restarting => "restarting",
+        Condition::Suspended => "suspended",
+        Condition::Paused => "paused",
+    }
+}

@@ -1,0 +1,25 @@
+//! The control API: one file a resource, each with its shapes beside its handlers.
+
+mod agents;
+mod health;
+mod keys;
+mod metrics;
+mod openapi;
+mod page;
+mod sources;
+
+use std::sync::Arc;
+
+use axum::{Router, middleware};
+
+use crate::{app::App, http::access, problem::Problem};
+
+/// All routes behind the guard.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let (router, document) = openapi::routes().split_for_parts();
+    router
+        .merge(openapi::serve(&document))
+        .fallback(async || Problem::not_found("no route has this path"))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&app), access::guard))
+        .with_state(app)
+}

@@ -1,0 +1,108 @@
+//! `/api/openapi.json`: the routes and shapes of this very program, out of its code.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    http::{HeaderValue, header},
+    response::IntoResponse,
+    routing::get,
+};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        self,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use super::{agents, health, keys, metrics, sources};
+use crate::{app::App, ingest::handlers};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Impresario",
+        description = "Events come in over Segment's tracking API (`/v1`); segments, goals, profiles and \
+                       agents are seen and steered over `/api`. Errors are RFC 9457 problem documents with \
+                       a stable `code`.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    paths(document),
+    modifiers(&Keys),
+    tags(
+        (name = "ingest", description = "Events in, as Segment's clients send them"),
+        (name = "agents", description = "The troupe at work"),
+        (name = "sources", description = "What came of each source's events"),
+        (name = "keys", description = "Who may do what"),
+        (name = "operations", description = "Health, metrics, this document"),
+    ),
+)]
+struct Document;
+
+struct Keys;
+
+impl Modify for Keys {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        for (name, scheme) in [("bearer", HttpAuthScheme::Bearer), ("basic", HttpAuthScheme::Basic)] {
+            let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(scheme).build());
+            components.add_security_scheme(name, scheme);
+        }
+    }
+}
+
+/// Every route with its part of the document.
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(handlers::router())
+        .merge(agents::router())
+        .merge(sources::router())
+        .merge(keys::router())
+        .merge(health::router())
+        .merge(metrics::router())
+}
+
+/// The route of the document itself, which is complete only once all others are known.
+pub(super) fn serve(document: &openapi::OpenApi) -> Router<Arc<App>> {
+    let text: Arc<str> = document.to_json().unwrap_or_default().into();
+    let answer = move || {
+        let text = String::from(&*text);
+        async move { ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response() }
+    };
+    Router::new().route("/api/openapi.json", get(answer))
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/api/openapi.json", tag = "operations",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object)),
+)]
+#[expect(dead_code, reason = "the document's own row in the document; `serve` answers")]
+fn document() {}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::http::access::ACCESS;
+
+    #[test]
+    fn every_route_has_a_row_of_access_and_every_row_a_route() {
+        let (_, document) = routes().split_for_parts();
+        let document = serde_json::to_value(&document).expect("JSON");
+        let paths = document["paths"].as_object().expect("paths");
+        let described: BTreeSet<_> = paths
+            .iter()
+            .flat_map(|(path, item)| {
+                let methods = item.as_object().expect("methods").keys();
+                methods.map(move |method| (method.to_uppercase(), path.clone()))
+            })
+            .collect();
+        let rows: BTreeSet<_> = ACCESS.iter().map(|row| (row.0.to_owned(), row.1.to_owned())).collect();
+        assert_eq!(rows.len(), ACCESS.len(), "a route has two rows");
+        assert_eq!(described, rows);
+    }
+}
