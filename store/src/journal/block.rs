@@ -39,7 +39,7 @@ pub struct Block {
 }
 
 /// The chain after `entries`, from the chain before them.
-pub fn chain_after(before: &ChainHash, entries: &[Entry]) -> ChainHash {
+pub fn chain_after<'a>(before: &ChainHash, entries: impl IntoIterator<Item = &'a Entry>) -> ChainHash {
     let mut hasher = blake3::Hasher::new();
     hasher.update(before);
     for entry in entries {
@@ -49,7 +49,7 @@ pub fn chain_after(before: &ChainHash, entries: &[Entry]) -> ChainHash {
 }
 
 /// Writes one block; `entries` is not empty and at most 65,535 long.
-pub fn encode(entries: &[Entry], chain: &ChainHash) -> Bytes {
+pub fn encode(entries: &[&Entry], chain: &ChainHash) -> Bytes {
     let first_at = entries.first().map_or(0, |entry| entry.at_ms);
     let first_seq = entries.first().map_or(0, |entry| entry.seq);
     let mut raw = Vec::with_capacity(entries.iter().map(|entry| entry.body.len() + 24).sum());

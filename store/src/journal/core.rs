@@ -11,7 +11,7 @@ use super::{
     block::{self, ChainHash},
     commit::{Commit, NewEntry, Receipt},
     dedup::{Dedup, Expired},
-    entry::{Entry, NameId, Seq},
+    entry::{Chunk, Entry, NameId, Seq},
     keys,
     limits::JournalLimits,
     outbox::{EffectId, PendingEffect},
@@ -33,12 +33,18 @@ pub(super) struct Core {
     /// Effects asked for and not yet answered.
     outbox: BTreeSet<EffectId>,
     limits: JournalLimits,
+    waiting: Group,
 }
 
-/// One group under construction.
+/// What goes to the engine in one batch.
 #[derive(Default)]
 pub(super) struct Group {
+    /// Entries that no reader has seen yet.
     pub(super) entries: Vec<Entry>,
+    /// Entries that readers see already.
+    chunks: Vec<Arc<Chunk>>,
+    /// Whether it holds rows of agents' state, which are read from the engine.
+    has_state: bool,
     pub(super) effects: Vec<PendingEffect>,
     pub(super) batch: WriteBatch,
     ids: Vec<u64>,
@@ -58,6 +64,7 @@ impl Core {
             requests: Requests::new(&limits),
             outbox: BTreeSet::new(),
             limits,
+            waiting: Group::default(),
         };
         let (from, to) = keys::space(keys::BLOCK);
         if let Some((_, value)) = engine.last(&from, Some(&to))? {
@@ -121,7 +128,8 @@ impl Core {
 
     /// Fires timers due by `now_ms`, up to a group's worth; true where more are due.
     pub(super) fn fire_due(&mut self, now_ms: i64, group: &mut Group) -> bool {
-        while group.entries.len() < self.limits.timers_per_group_max {
+        let before = group.entries.len();
+        while group.entries.len() - before < self.limits.timers_per_group_max {
             let Some((key, waiting)) = self.timers.pop_due(now_ms) else { return false };
             self.last_at = self.last_at.max(key.due_ms);
             let entry = NewEntry {
@@ -147,6 +155,16 @@ impl Core {
     /// Ids past the horizon whose rows are still there.
     pub(super) fn expired(&mut self) -> &mut Expired {
         &mut self.dedup.expired
+    }
+
+    /// What has waited for more, to go on with.
+    pub(super) fn take_waiting(&mut self) -> Group {
+        std::mem::take(&mut self.waiting)
+    }
+
+    /// Keeps a group until there is more.
+    pub(super) fn let_wait(&mut self, group: Group) {
+        self.waiting = group;
     }
 
     /// Takes one commit into the group, whole; a refused one leaves no trace.
@@ -185,6 +203,7 @@ impl Core {
             self.outbox.remove(id);
             group.batch.ops.push(Op::Delete(keys::effect(id)));
         }
+        group.has_state |= !commit.writes.is_empty();
         group.batch.ops.extend(commit.writes);
         if let Some(key) = commit.request {
             group.batch.ops.push(self.requests.remember(key, receipt.first, self.last_at));
@@ -240,17 +259,18 @@ impl Core {
     /// The group as one engine batch: blocks, known ids, cursors and the rest.
     pub(super) fn seal(&mut self, group: &mut Group) -> WriteBatch {
         let mut batch = std::mem::take(&mut group.batch);
-        let mut rest = group.entries.as_slice();
+        let entries: Vec<&Entry> = group.chunks.iter().flat_map(|chunk| &chunk.entries).chain(&group.entries).collect();
+        let mut rest = entries.as_slice();
         while !rest.is_empty() {
             let count = block_len(rest, self.limits.block_raw_bytes);
-            let (entries, later) = rest.split_at(count);
+            let (block, later) = rest.split_at(count);
             rest = later;
-            self.chain = block::chain_after(&self.chain, entries);
-            let first = entries.first().map_or(0, |entry| entry.seq);
-            batch.ops.push(Op::PutNew(keys::block(first), block::encode(entries, &self.chain)));
+            self.chain = block::chain_after(&self.chain, block.iter().copied());
+            let first = block.first().map_or(0, |entry| entry.seq);
+            batch.ops.push(Op::PutNew(keys::block(first), block::encode(block, &self.chain)));
         }
         if !group.ids.is_empty() {
-            let first = group.entries.first().map_or(self.next_seq, |entry| entry.seq);
+            let first = entries.first().map_or(self.next_seq, |entry| entry.seq);
             batch.ops.push(Op::PutNew(keys::dedup(first), Dedup::encode_ids(self.last_at, &group.ids)));
         }
         for (worker, seq) in &group.cursors {
@@ -263,12 +283,32 @@ impl Core {
 impl Group {
     /// Whether there is anything to write.
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.batch.ops.is_empty() && self.cursors.is_empty()
+        self.len() == 0 && self.batch.ops.is_empty() && self.cursors.is_empty()
+    }
+
+    /// Entries in it.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len() + self.chunks.iter().map(|chunk| chunk.entries.len()).sum::<usize>()
+    }
+
+    /// Whether it may wait for others, up to `entries_max` of them, before the engine gets it.
+    pub(super) fn may_wait(&self, entries_max: usize) -> bool {
+        !self.has_state && self.len() + self.batch.ops.len() < entries_max
+    }
+
+    /// The entries nobody has seen yet, for readers to see.
+    pub(super) fn show(&mut self) -> Option<Arc<Chunk>> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        let chunk = Arc::new(Chunk { entries: std::mem::take(&mut self.entries) });
+        self.chunks.push(Arc::clone(&chunk));
+        Some(chunk)
     }
 }
 
 /// How many of `entries` make one block.
-fn block_len(entries: &[Entry], raw_bytes: usize) -> usize {
+fn block_len(entries: &[&Entry], raw_bytes: usize) -> usize {
     let mut bytes = 0;
     let full = entries.iter().position(|entry| {
         bytes += entry.body.len() + 16;

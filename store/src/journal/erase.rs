@@ -12,7 +12,9 @@ impl Journal {
     /// # Errors
     /// Damage, a full disk, or the engine's own error.
     pub fn erase(&self, seqs: &BTreeSet<Seq>) -> Result<u64, StoreError> {
-        let alone = self.hold_writing()?;
+        let mut alone = self.hold_writing()?;
+        let waiting = alone.take_waiting();
+        self.put(&mut alone, waiting)?;
         let mut erased = 0;
         let head = self.head();
         let mut rest = seqs.iter().filter(|seq| (1..=head).contains(*seq));
@@ -25,7 +27,8 @@ impl Journal {
                 entry.erase();
                 erased += 1;
             }
-            let ops = vec![Op::Put(key.to_vec(), block::encode(&chunk.entries, &chain))];
+            let entries: Vec<_> = chunk.entries.iter().collect();
+            let ops = vec![Op::Put(key.to_vec(), block::encode(&entries, &chain))];
             let put = self.engine.commit(WriteBatch { expect: Vec::new(), ops }, Durability::Written);
             put.map_err(|error| self.fail(error))?;
             chunk.entries.iter().for_each(|entry| self.tail.forget(entry.seq));

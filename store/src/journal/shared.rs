@@ -1,6 +1,6 @@
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+    atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering},
 };
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use super::{
     commit::{Commit, Receipt},
     core::{Core, Group, SharedEngine, each_row},
-    entry::{Chunk, NameId, Seq},
+    entry::{NameId, Seq},
     keys,
     limits::JournalLimits,
     names::Names,
@@ -28,6 +28,8 @@ pub struct Journal {
     head: AtomicU64,
     last_at: AtomicI64,
     failed: Mutex<Option<String>>,
+    /// Entries that may wait before the engine gets them.
+    held_max: AtomicUsize,
     pub(super) limits: JournalLimits,
 }
 
@@ -77,6 +79,7 @@ impl Journal {
             tail: Tail::new(limits.tail_entries_max, limits.tail_bytes_max),
             names: RwLock::new(names),
             failed: Mutex::new(None),
+            held_max: AtomicUsize::new(0),
             engine,
             limits,
         }))
@@ -132,22 +135,36 @@ impl Journal {
     pub(super) fn commit_or_keep(&self, now_ms: i64, commits: &mut Vec<Commit>) -> Result<GroupOutcome, StoreError> {
         let mut core = self.hold_writing()?;
         loop {
-            let mut timers = Group::default();
+            let mut timers = core.take_waiting();
             let more = core.fire_due(now_ms, &mut timers);
-            self.write(&mut core, &mut timers)?;
+            self.write(&mut core, timers)?;
             if !more {
                 break;
             }
             self.engine.room()?;
         }
         core.pass_time(now_ms);
-        let mut group = Group::default();
+        let mut group = core.take_waiting();
         self.forget_expired(&mut core, &mut group)?;
         let receipts = commits.drain(..).map(|commit| core.admit(commit, &mut group)).collect();
         let effects = std::mem::take(&mut group.effects);
-        self.write(&mut core, &mut group)?;
+        self.write(&mut core, group)?;
         self.last_at.store(core.last_at(), Ordering::Release);
         Ok((receipts, effects))
+    }
+
+    /// Lets commits wait in memory until there are so many entries, state is among them, or a sync is
+    /// asked for: one engine batch then does for many. Readers see them at once, as ever; a crash loses no
+    /// more than what was not synced. 0, as at the start, writes each group by itself.
+    pub fn hold_back(&self, entries_max: usize) {
+        self.held_max.store(entries_max, Ordering::Relaxed);
+    }
+
+    /// Gives the engine what has waited.
+    pub(super) fn write_held(&self) -> Result<(), StoreError> {
+        let mut core = self.core.lock();
+        let group = core.take_waiting();
+        self.put(&mut core, group)
     }
 
     /// The place of the one who commits, where committing is possible at all.
@@ -188,20 +205,39 @@ impl Journal {
         Ok((receipt, effects))
     }
 
-    fn write(&self, core: &mut Core, group: &mut Group) -> Result<(), StoreError> {
+    /// Shows a group to readers, and gives it to the engine or lets it wait for others.
+    fn write(&self, core: &mut Core, mut group: Group) -> Result<(), StoreError> {
+        let held_max = self.held_max.load(Ordering::Relaxed);
+        if held_max == 0 {
+            return self.put(core, group);
+        }
+        self.show(core, &mut group);
+        if group.may_wait(held_max) {
+            core.let_wait(group);
+            return Ok(());
+        }
+        self.put(core, group)
+    }
+
+    /// Gives a group to the engine, then shows it to readers.
+    pub(super) fn put(&self, core: &mut Core, mut group: Group) -> Result<(), StoreError> {
         if group.is_empty() {
             return Ok(());
         }
-        let batch = core.seal(group);
+        let batch = core.seal(&mut group);
         if let Err(error) = self.engine.commit(batch, Durability::Written) {
             return Err(self.fail(error));
         }
-        if !group.entries.is_empty() {
-            self.tail.push(Arc::new(Chunk { entries: std::mem::take(&mut group.entries) }));
+        self.show(core, &mut group);
+        Ok(())
+    }
+
+    fn show(&self, core: &Core, group: &mut Group) {
+        if let Some(chunk) = group.show() {
+            self.tail.push(chunk);
         }
         self.head.store(core.head(), Ordering::Release);
         self.last_at.store(core.last_at(), Ordering::Release);
-        Ok(())
     }
 
     /// Makes everything committed durable.
@@ -210,6 +246,7 @@ impl Journal {
     /// The engine's own error; the journal has stopped then.
     pub fn sync(&self) -> Result<(), StoreError> {
         self.check_alive()?;
+        self.write_held()?;
         let head = self.head();
         let synced = self.engine.sync().and_then(|()| self.engine.note_synced(head));
         synced.map_err(|error| self.fail(error))
@@ -268,6 +305,7 @@ impl Journal {
     /// # Errors
     /// Damage, or the engine's own error.
     pub fn pending_effects(&self) -> Result<Vec<PendingEffect>, StoreError> {
+        self.write_held()?;
         let mut pending = Vec::new();
         each_row(self.engine.as_ref(), keys::OUTBOX, |key, value| {
             pending.push(PendingEffect::decode(key, value)?);
@@ -289,6 +327,9 @@ impl Journal {
     /// # Errors
     /// The engine's own error.
     pub fn close(&self) -> Result<(), StoreError> {
+        if self.check_alive().is_ok() {
+            self.write_held()?;
+        }
         let core = self.core.lock();
         self.engine.close()?;
         if self.check_alive().is_ok() { self.engine.note_synced(core.head()) } else { Ok(()) }

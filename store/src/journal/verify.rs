@@ -40,6 +40,7 @@ impl Journal {
     /// # Errors
     /// Only what keeps it from reading on; damage is in the report.
     pub fn verify(&self, mut progress: impl FnMut(Seq)) -> Result<VerifyReport, StoreError> {
+        self.write_held()?;
         let mut report = VerifyReport::default();
         let mut chain = ChainHash::default();
         let mut expected: Seq = 1;
