@@ -24,6 +24,9 @@ use crate::{
 /// still be written.
 const DISK_SLACK_BYTES: u64 = 64 << 20;
 
+/// Questions that read the journal at once.
+const ASIDE_MAX: usize = 4;
+
 /// The clock of a data directory.
 #[derive(Clone)]
 pub enum DirectoryClock {
@@ -88,6 +91,10 @@ pub(crate) struct App {
     pub(crate) tracked: NameId,
     /// Keys the hash of message ids, so that nobody can make two ids collide.
     pub(crate) dedup_key: RunSeed,
+    /// One change of segments and goals at a time: each is checked against those that stand.
+    pub(crate) defining: tokio::sync::Mutex<()>,
+    /// Places for questions that read the journal.
+    aside: tokio::sync::Semaphore,
     closing: AtomicBool,
     disk_full: AtomicBool,
 }
@@ -110,6 +117,8 @@ impl App {
             clock,
             config,
             host,
+            defining: tokio::sync::Mutex::new(()),
+            aside: tokio::sync::Semaphore::new(ASIDE_MAX),
             closing: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
         })
@@ -142,6 +151,23 @@ impl App {
     /// Commits for a route.
     pub(crate) async fn submit(&self, commit: Commit) -> Result<Receipt, Problem> {
         Ok(self.host.submit(commit).await?)
+    }
+
+    /// Does long work beside the HTTP threads, of which there are few; only so many at once.
+    pub(crate) async fn aside<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Problem> {
+        let _place = self
+            .aside
+            .try_acquire()
+            .map_err(|_| Problem::busy("too many questions that read the journal are under way").retry_after(2))?;
+        #[expect(clippy::disallowed_methods, reason = "reads of the journal that nothing waits for but their caller")]
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|error| {
+            tracing::error!(%error, "a question that reads the journal broke");
+            Problem::internal("the question broke; see the server's log")
+        })
     }
 
     /// Looks at the disk, so that the door closes before the store must stop.

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use impresario_runtime::{RuntimeError, store::StoreError};
+use impresario_runtime::{AgentError, RuntimeError, store::StoreError};
 use serde::Serialize;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -184,6 +184,14 @@ impl From<RuntimeError> for Problem {
                 Self::internal("the runtime failed; see the server's log")
             }
         }
+    }
+}
+
+impl From<AgentError> for Problem {
+    /// What an agent could not look up of its own state.
+    fn from(error: AgentError) -> Self {
+        tracing::error!(%error, "an agent could not answer");
+        Self::unavailable("the agent can't read its state; see the server's log").retry_after(5)
     }
 }
 

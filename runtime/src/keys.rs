@@ -103,7 +103,7 @@ pub struct Reading<'a, A: Agent> {
     pub seq: Seq,
 }
 
-impl<A: Agent> Reading<'_, A> {
+impl<'a, A: Agent> Reading<'a, A> {
     /// The state of `key`; a key whose state has gone to another key is followed on this worker.
     ///
     /// # Errors
@@ -130,7 +130,7 @@ impl<A: Agent> Reading<'_, A> {
     }
 
     /// What all keys share.
-    pub fn shared<S: 'static>(&self) -> Option<&S> {
+    pub fn shared<S: 'static>(&self) -> Option<&'a S> {
         self.shared.and_then(<dyn Any>::downcast_ref)
     }
 }

@@ -35,7 +35,8 @@ pub struct Goal {
     pub audience: Option<Condition>,
 }
 
-fn threshold() -> f64 {
+/// The threshold of a goal that names none.
+pub fn threshold() -> f64 {
     0.9
 }
 

@@ -1,11 +1,15 @@
 //! The control API: one file a resource, each with its shapes beside its handlers.
 
 mod agents;
+mod condition;
+mod goals;
 mod health;
 mod keys;
 mod metrics;
 mod openapi;
 mod page;
+mod profiles;
+mod segments;
 mod sources;
 
 use std::sync::Arc;

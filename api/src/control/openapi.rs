@@ -17,7 +17,7 @@ use utoipa::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{agents, health, keys, metrics, sources};
+use super::{agents, goals, health, keys, metrics, profiles, segments, sources};
 use crate::{app::App, ingest::handlers};
 
 #[derive(OpenApi)]
@@ -33,6 +33,9 @@ use crate::{app::App, ingest::handlers};
     modifiers(&Keys),
     tags(
         (name = "ingest", description = "Events in, as Segment's clients send them"),
+        (name = "profiles", description = "Customers, by any identifier"),
+        (name = "segments", description = "Who is in which segment, exactly, at every instant"),
+        (name = "goals", description = "What is wanted"),
         (name = "agents", description = "The troupe at work"),
         (name = "sources", description = "What came of each source's events"),
         (name = "keys", description = "Who may do what"),
@@ -57,6 +60,9 @@ impl Modify for Keys {
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(handlers::router())
+        .merge(profiles::router())
+        .merge(segments::router())
+        .merge(goals::router())
         .merge(agents::router())
         .merge(sources::router())
         .merge(keys::router())

@@ -1,6 +1,11 @@
 //! Pages: how many at most, and where the next one begins.
 
+use std::fmt;
+
+use impresario_agents::vocabulary::ProfileId;
 use serde::{Deserialize, Deserializer, de::Error};
+
+use super::profiles::just_after;
 
 /// Items of one page at most.
 pub(super) const LIMIT_MAX: usize = 1_000;
@@ -28,5 +33,40 @@ impl<'de> Deserialize<'de> for Limit {
         } else {
             Err(D::Error::custom(format!("`limit` is 1 to {LIMIT_MAX}")))
         }
+    }
+}
+
+/// A place among the people of all workers of an agent, one worker after the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Cursor {
+    /// Which worker.
+    pub(super) worker: usize,
+    /// After whom.
+    pub(super) after: Option<ProfileId>,
+}
+
+impl Cursor {
+    /// The bytes of the first key to look at.
+    pub(super) fn from(self) -> Vec<u8> {
+        self.after.map(just_after).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.after {
+            Some(after) => write!(f, "{}.{after}", self.worker),
+            None => write!(f, "{}.", self.worker),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Cursor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let wrong = || D::Error::custom("`cursor` is not one that was given");
+        let (worker, after) = text.split_once('.').ok_or_else(wrong)?;
+        let after = if after.is_empty() { None } else { Some(after.parse().map_err(|_| wrong())?) };
+        Ok(Self { worker: worker.parse().map_err(|_| wrong())?, after })
     }
 }

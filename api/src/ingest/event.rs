@@ -21,6 +21,9 @@ pub const ID_BYTES_MAX: usize = 512;
 /// Bytes of the name of an event or a page at most.
 pub const NAME_BYTES_MAX: usize = 512;
 
+/// The event whose money is looked at.
+const ORDER: &str = "Order Completed";
+
 /// What the events of one request have in common.
 pub(super) struct Envelope<'a> {
     /// Which source they come from.
@@ -99,7 +102,7 @@ pub(super) fn tracked(
     for raw in properties.into_iter().chain(context.as_deref()) {
         check_raw(raw, 1, envelope.limits)?;
     }
-    if kind == EventKind::Track && is_order(name) {
+    if kind == EventKind::Track && name == ORDER {
         properties.map_or(Ok(()), check_money)?;
     }
     let times = times(item, envelope)?;
@@ -213,10 +216,6 @@ fn traits_of_context(context: &str) -> Option<&str> {
     }
     let context: Context<'_> = serde_json::from_str(context).ok()?;
     context.traits.map(RawValue::get).filter(|traits| traits.starts_with('{'))
-}
-
-fn is_order(name: &str) -> bool {
-    name.starts_with("Order ") && matches!(name, "Order Completed" | "Order Refunded" | "Order Updated")
 }
 
 /// An order's money is never below zero: a refund is an event of its own.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{
     block::{self, ChainHash},
-    commit::{Commit, NewEntry, Receipt},
+    commit::{Commit, NewEntry, Receipt, RequestKey},
     dedup::{Dedup, Expired},
     entry::{Chunk, Entry, NameId, Seq},
     keys,
@@ -120,6 +120,10 @@ impl Core {
 
     pub(super) fn timers(&self) -> impl Iterator<Item = (&TimerKey, &Waiting)> {
         self.timers.iter()
+    }
+
+    pub(super) fn request(&self, key: &RequestKey) -> Option<Seq> {
+        self.requests.get(key)
     }
 
     pub(super) fn cursor(&self, worker: NameId) -> Seq {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::{
-    commit::{Commit, Receipt},
+    commit::{Commit, Receipt, RequestKey},
     core::{Core, Group, SharedEngine, each_row},
     entry::{NameId, Seq},
     keys,
@@ -293,6 +293,11 @@ impl Journal {
     /// The pending timers with their topics, in order of firing.
     pub fn timers(&self) -> Vec<(TimerKey, NameId)> {
         self.core.lock().timers().map(|(key, waiting)| (*key, waiting.topic)).collect()
+    }
+
+    /// Where the first commit of a request went, if there was one: the answer is to be the same again.
+    pub fn answered(&self, key: &RequestKey) -> Option<Seq> {
+        self.core.lock().request(key)
     }
 
     /// Where a worker's cursor is durable or about to be.

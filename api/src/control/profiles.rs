@@ -1,0 +1,271 @@
+//! `/api/profiles`: one customer, by any identifier, and what they did.
+
+mod person;
+mod timeline;
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use impresario_agents::{
+    profiles::{Profile, Profiles},
+    segmentation::{Definitions, Segmentation},
+    vocabulary::{Identifier, IdentifierKind, ProfileId},
+};
+use impresario_runtime::{AgentError, AgentKey};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use self::{
+    person::{Membership, PersonView},
+    timeline::{EventView, Moment},
+};
+use super::page::{Cursor, Limit, limit_default};
+use crate::{
+    app::App,
+    http::{PathText, Query},
+    problem::Problem,
+};
+
+/// Pointers followed from an identifier to its profile at most; each goes to a lower number.
+const HOPS_MAX: usize = 64;
+
+/// A page of profiles.
+#[derive(Serialize, ToSchema)]
+struct ProfileList {
+    /// The profiles, in no order that means anything.
+    profiles: Vec<ProfileRow>,
+    /// Where the next page begins; none on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// One customer in a list.
+#[derive(Serialize, ToSchema)]
+struct ProfileRow {
+    /// The profile's id.
+    #[schema(value_type = String)]
+    id: ProfileIdText,
+    /// Events of any sort.
+    events: u32,
+    /// When the first one happened, milliseconds since 1970 UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_seen_at_ms: Option<i64>,
+    /// When the last one happened, milliseconds since 1970 UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_seen_at_ms: Option<i64>,
+}
+
+/// A page of what a customer did.
+#[derive(Serialize, ToSchema)]
+struct Timeline {
+    /// The profile's id.
+    #[schema(value_type = String)]
+    profile: ProfileIdText,
+    /// The events, the latest first. The newest hundred of a person are kept at hand.
+    events: Vec<EventView>,
+    /// Where the next page begins; none on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// A profile's id as people see it.
+#[derive(Clone, Copy)]
+pub(super) struct ProfileIdText(pub(super) ProfileId);
+
+impl Serialize for ProfileIdText {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct PageQuery {
+    /// Where the page begins: `next` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor>,
+    /// At most so many.
+    #[serde(default = "limit_default")]
+    #[param(value_type = usize, minimum = 1, maximum = 1000, default = 100)]
+    limit: Limit,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct TimelineQuery {
+    /// Where the page begins: `next` of the page before.
+    cursor: Option<String>,
+    /// At most so many.
+    #[serde(default = "limit_default")]
+    #[param(value_type = usize, minimum = 1, maximum = 1000, default = 100)]
+    limit: Limit,
+}
+
+pub(super) fn router() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(one)).routes(routes!(events))
+}
+
+/// All profiles, page by page.
+#[utoipa::path(
+    get, path = "/api/profiles", tag = "profiles", params(PageQuery),
+    responses(
+        (status = 200, description = "A page of profiles", body = ProfileList),
+        (status = 400, description = "Not a page that can be", body = Problem),
+        (status = 401, description = "No key, or an unknown one", body = Problem),
+        (status = 403, description = "The key's role is not enough", body = Problem),
+        (status = 503, description = "The agent can't answer now", body = Problem),
+    ),
+    security(("bearer" = []), ("basic" = [])),
+)]
+async fn list(State(app): State<Arc<App>>, Query(query): Query<PageQuery>) -> Result<Json<ProfileList>, Problem> {
+    let limit = query.limit.get();
+    let mut rows = Vec::new();
+    let mut place = query.cursor.unwrap_or_default();
+    let workers = app.host.workers::<Profiles>();
+    while place.worker < workers && rows.len() < limit {
+        let (from, left) = (place.from(), limit - rows.len());
+        let page = app.host.read_worker::<Profiles, _>(place.worker, move |reading| {
+            let keys = reading.keys_from(&from, left)?;
+            let mut page = Vec::with_capacity(keys.len());
+            for id in keys {
+                if let Some(profile) = reading.get(&id)? {
+                    page.push(row(id, profile));
+                }
+            }
+            Ok::<_, AgentError>(page)
+        });
+        let page = page.await??;
+        place = match page.last() {
+            Some(last) if page.len() == left => Cursor { worker: place.worker, after: Some(last.id.0) },
+            _ => Cursor { worker: place.worker + 1, after: None },
+        };
+        rows.extend(page);
+    }
+    let next = (place.worker < workers).then(|| place.to_string());
+    Ok(Json(ProfileList { profiles: rows, next }))
+}
+
+fn row(id: ProfileId, profile: &Profile) -> ProfileRow {
+    ProfileRow {
+        id: ProfileIdText(id),
+        events: profile.events,
+        first_seen_at_ms: profile.seen.map(|seen| seen.0),
+        last_seen_at_ms: profile.seen.map(|seen| seen.1),
+    }
+}
+
+/// One customer, by the profile's id or any identifier.
+#[utoipa::path(
+    get, path = "/api/profiles/{id}", tag = "profiles",
+    params((
+        "id" = String, Path,
+        description = "`p_` and sixteen digits, or a kind and an identifier: `user_id:42`, `email:anna@example.test`, \
+                       `anonymous_id:..`, `phone:..`, `device_token:..`, `external:SYSTEM:..`; percent-encoded",
+    )),
+    responses(
+        (status = 200, description = "The customer", body = PersonView),
+        (status = 400, description = "Not an identifier", body = Problem),
+        (status = 401, description = "No key, or an unknown one", body = Problem),
+        (status = 403, description = "The key's role is not enough", body = Problem),
+        (status = 404, description = "Nobody has this identifier", body = Problem),
+        (status = 503, description = "The agent can't answer now", body = Problem),
+    ),
+    security(("bearer" = []), ("basic" = [])),
+)]
+async fn one(State(app): State<Arc<App>>, PathText(id): PathText) -> Result<Json<PersonView>, Problem> {
+    let (id, profile) = find(&app, &id).await?;
+    let memberships = app
+        .host
+        .read::<Segmentation, _>(&id, move |reading| {
+            let definitions = reading.shared::<Definitions>();
+            let person = reading.get(&id)?;
+            let memberships = person.zip(definitions);
+            Ok::<_, AgentError>(memberships.map(|(person, definitions)| Segmentation::memberships(person, definitions)))
+        })
+        .await??;
+    let memberships = memberships.unwrap_or_default().into_iter();
+    let memberships = memberships.map(|(segment, since_ms)| Membership { segment: segment.into(), since_ms }).collect();
+    Ok(Json(person::view(id, &profile, memberships, app.clock.now_ms())))
+}
+
+/// What a customer did, the latest first.
+#[utoipa::path(
+    get, path = "/api/profiles/{id}/timeline", tag = "profiles",
+    params(("id" = String, Path, description = "As for one customer"), TimelineQuery),
+    responses(
+        (status = 200, description = "A page of events", body = Timeline),
+        (status = 400, description = "Not an identifier, or not a page that can be", body = Problem),
+        (status = 401, description = "No key, or an unknown one", body = Problem),
+        (status = 403, description = "The key's role is not enough", body = Problem),
+        (status = 404, description = "Nobody has this identifier", body = Problem),
+        (status = 429, description = "Too many such questions at once", body = Problem),
+        (status = 503, description = "The agent can't answer now", body = Problem),
+    ),
+    security(("bearer" = []), ("basic" = [])),
+)]
+async fn events(
+    State(app): State<Arc<App>>,
+    PathText(id): PathText,
+    Query(query): Query<TimelineQuery>,
+) -> Result<Json<Timeline>, Problem> {
+    let before = query.cursor.as_deref().map(Moment::read).transpose()?;
+    let (id, profile) = find(&app, &id).await?;
+    let moments = profile.timeline().map(|(at_ms, seq)| Moment { at_ms, seq });
+    let mut moments = moments.skip_while(|moment| before.is_some_and(|before| *moment >= before));
+    let page: Vec<_> = moments.by_ref().take(query.limit.get()).collect();
+    let next = moments.next().and(page.last()).map(Moment::to_string);
+    let journal = Arc::clone(app.host.journal());
+    let events = app.aside(move || timeline::events(&journal, &page)).await??;
+    Ok(Json(Timeline { profile: ProfileIdText(id), events, next }))
+}
+
+/// The profile behind an id or identifier, wherever it has gone.
+async fn find(app: &App, text: &str) -> Result<(ProfileId, Profile), Problem> {
+    let mut id = node(text)?;
+    for _ in 0..HOPS_MAX {
+        let found = app.host.read::<Profiles, _>(&id, move |reading| {
+            let next = reading.moved_to(&id)?;
+            let state = if next.is_some() { None } else { reading.get(&id)?.cloned() };
+            Ok::<_, AgentError>((next, state))
+        });
+        match found.await?? {
+            (Some(next), _) => id = next,
+            (None, Some(profile)) => return Ok((id, profile)),
+            (None, None) => break,
+        }
+    }
+    Err(Problem::not_found("nobody has this identifier"))
+}
+
+fn node(text: &str) -> Result<ProfileId, Problem> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    let wrong = || {
+        Problem::invalid_path(
+            "a profile is named by `p_` and sixteen digits, or by a kind and an identifier, e.g. `user_id:42`",
+        )
+    };
+    let (kind, value) = match text.strip_prefix("external:") {
+        Some(rest) => {
+            let (system, value) = rest.split_once(':').ok_or_else(wrong)?;
+            (IdentifierKind::from_name(&format!("external:{system}")), value)
+        }
+        None => {
+            let (kind, value) = text.split_once(':').ok_or_else(wrong)?;
+            (IdentifierKind::from_name(kind), value)
+        }
+    };
+    let identifier = kind.and_then(|kind| Identifier::new(kind, value)).ok_or_else(wrong)?;
+    Ok(identifier.node())
+}
+
+/// A profile id behind the bytes of a key that comes after it.
+pub(super) fn just_after(id: ProfileId) -> Vec<u8> {
+    let mut bytes = id.encode();
+    bytes.push(0);
+    bytes
+}

@@ -1,0 +1,156 @@
+//! What can be seen of one customer.
+
+use std::collections::BTreeMap;
+
+use impresario_agents::{
+    profiles::{Micros, Profile, Touch},
+    vocabulary::{ProfileId, Unit},
+};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::ProfileIdText;
+
+/// One customer.
+#[derive(Serialize, ToSchema)]
+pub(super) struct PersonView {
+    /// The profile's id.
+    #[schema(value_type = String)]
+    id: ProfileIdText,
+    /// What they are known by.
+    identifiers: Vec<IdentifierView>,
+    /// What is said of them, by the last who said it.
+    #[schema(value_type = Object)]
+    traits: Map<String, Value>,
+    /// What is kept count of: counts, instants (milliseconds since 1970 UTC), and money as decimals in
+    /// the currency's unit, by feature.
+    #[schema(value_type = Object)]
+    features: Map<String, Value>,
+    /// The time zone they were last seen in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_zone: Option<String>,
+    /// Events by hour of the week on their clock; Monday 00:00 is 0.
+    hours_of_week: BTreeMap<u8, u32>,
+    /// What is in their cart.
+    cart: Vec<CartLine>,
+    /// Where they first came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_touch: Option<TouchView>,
+    /// Where they last came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_touch: Option<TouchView>,
+    /// The segments they are in.
+    segments: Vec<Membership>,
+    /// What could not be used of their events as it was, and how often.
+    passed_over: BTreeMap<String, u32>,
+    /// Collections that were full, the oldest of which had to go.
+    full: Vec<String>,
+}
+
+/// An identifier of a customer.
+#[derive(Serialize, ToSchema)]
+struct IdentifierView {
+    /// `user_id`, `anonymous_id`, `email`, `phone`, `device_token` or `external:SYSTEM`.
+    kind: String,
+    /// Its text, normalised.
+    value: String,
+    /// Time of the first event that named it, milliseconds since 1970 UTC.
+    first_at_ms: i64,
+    /// Whether it belongs to another customer who had it first.
+    disputed: bool,
+}
+
+/// A product in a cart.
+#[derive(Serialize, ToSchema)]
+struct CartLine {
+    /// The product's id.
+    product: String,
+    /// How many.
+    quantity: u32,
+}
+
+/// One arrival.
+#[derive(Serialize, ToSchema)]
+struct TouchView {
+    /// When, milliseconds since 1970 UTC.
+    at_ms: i64,
+    /// The page's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    /// The address of the page before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    referrer: Option<String>,
+    /// `utm_campaign`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    campaign: Option<String>,
+    /// `utm_source`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    /// `utm_medium`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    medium: Option<String>,
+}
+
+/// A segment a customer is in.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Membership {
+    /// The segment's id.
+    pub(super) segment: String,
+    /// Since when, milliseconds since 1970 UTC.
+    pub(super) since_ms: i64,
+}
+
+pub(super) fn view(id: ProfileId, profile: &Profile, segments: Vec<Membership>, now_ms: i64) -> PersonView {
+    let identifiers = profile.identifiers.iter().map(|known| IdentifierView {
+        kind: known.kind.name(),
+        value: known.value.to_string(),
+        first_at_ms: known.first_at_ms,
+        disputed: known.disputed,
+    });
+    let traits = profile.traits.iter().filter(|write| !write.value.is_null());
+    let cart = profile.shop.as_ref().map(|shop| shop.cart()).unwrap_or_default();
+    let touches = profile.touches.as_ref();
+    PersonView {
+        id: ProfileIdText(id),
+        identifiers: identifiers.collect(),
+        traits: traits.map(|write| (write.name.to_string(), write.value.clone())).collect(),
+        features: features(profile),
+        time_zone: profile.hours.zone().map(str::to_owned),
+        hours_of_week: profile.hours.by_hour(now_ms).iter().copied().collect(),
+        cart: cart.into_iter().map(|(product, quantity)| CartLine { product: product.into(), quantity }).collect(),
+        first_touch: touches.and_then(|touches| touches.first.as_ref()).map(touch),
+        last_touch: touches.and_then(|touches| touches.last.as_ref()).map(touch),
+        segments,
+        passed_over: profile.oddities.iter().map(|(oddity, times)| (name(oddity), *times)).collect(),
+        full: profile.bounds.reached().map(|bound| name(&bound)).collect(),
+    }
+}
+
+fn features(profile: &Profile) -> Map<String, Value> {
+    let features = profile.features().into_iter().map(|(feature, number)| {
+        let value = match feature.unit() {
+            Unit::Money => Value::String(Micros(number.into()).to_string()),
+            Unit::Count | Unit::Instant => Value::from(number),
+        };
+        (feature.to_string(), value)
+    });
+    features.collect()
+}
+
+fn touch(touch: &Touch) -> TouchView {
+    let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+    TouchView {
+        at_ms: touch.at_ms(),
+        url: text(&touch.url),
+        referrer: text(&touch.referrer),
+        campaign: text(&touch.campaign),
+        source: text(&touch.source),
+        medium: text(&touch.medium),
+    }
+}
+
+/// The stable name of something that serialises as one.
+fn name(value: &impl Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
