@@ -176,7 +176,8 @@ impl From<RuntimeError> for Problem {
         match error {
             RuntimeError::Store(error) => error.into(),
             RuntimeError::UnknownAgent(agent) => Self::not_found(format!("there is no agent `{agent}`")),
-            RuntimeError::Unavailable { .. } | RuntimeError::Busy { .. } => {
+            RuntimeError::UnknownLetter { .. } | RuntimeError::UnknownKey { .. } => Self::not_found(error.to_string()),
+            RuntimeError::Unavailable { .. } | RuntimeError::Suspended { .. } | RuntimeError::Busy { .. } => {
                 Self::unavailable(error.to_string()).retry_after(1)
             }
             other @ RuntimeError::Setup(_) => {

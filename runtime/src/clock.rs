@@ -1,6 +1,12 @@
 //! The clock: the only place where the wall clock is read.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Instant,
+};
 
 /// Gives the present instant, milliseconds since 1970 UTC.
 pub trait Clock: Send + Sync + 'static {
@@ -44,4 +50,13 @@ impl<C: Clock> Clock for std::sync::Arc<C> {
     fn now_ms(&self) -> i64 {
         self.as_ref().now_ms()
     }
+}
+
+/// Milliseconds on a clock of the process that never jumps: for backoff and the age of unwritten
+/// state, which are the machine's matter. Nothing that an agent sees may read it.
+#[expect(clippy::disallowed_methods, reason = "a measure of real time, never read by an agent")]
+pub(crate) fn process_ms() -> i64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let since = START.get_or_init(Instant::now).elapsed();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -40,6 +40,30 @@ pub enum RuntimeError {
         /// Restarting, suspended, or too slow.
         why: String,
     },
+    /// The agent has failed too often and is down until it is resumed.
+    #[error("agent `{agent}` worker {worker} is suspended: {why}")]
+    Suspended {
+        /// The agent.
+        agent: String,
+        /// Which of its workers.
+        worker: usize,
+        /// Its last failure.
+        why: String,
+    },
+    /// There is no such dead letter, or it was retried or dropped already.
+    #[error("agent `{agent}` has no dead letter {seq}")]
+    UnknownLetter {
+        /// The agent.
+        agent: String,
+        /// The entry asked for.
+        seq: Seq,
+    },
+    /// The text is no key of this agent.
+    #[error("agent `{agent}` has no key of this form")]
+    UnknownKey {
+        /// The agent.
+        agent: String,
+    },
     /// Work was still under way when the time was up.
     #[error("after {waited_ms} ms the agents have not come to rest: head {head}, behind: {behind}")]
     Busy {
@@ -58,10 +82,30 @@ pub enum RuntimeError {
 /// Why a worker's step failed as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The entry it was at.
+    /// The entry it was at; 0 where no entry is to blame.
     pub seq: Seq,
     /// What happened, without personal data.
     pub what: String,
-    /// Whether the entry asked to come again rather than broke.
-    pub retry: bool,
+    /// Whose fault it was.
+    pub kind: FailureKind,
+}
+
+impl Failure {
+    /// The worker itself failed: at its start, in its store, or killed from outside.
+    pub fn of_worker(what: impl Into<String>) -> Self {
+        Self { seq: 0, what: what.into(), kind: FailureKind::Worker }
+    }
+}
+
+/// Whose fault a failure was; what is done about it follows from that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// The handling of the entry broke.
+    Entry,
+    /// The agent asked for the entry to come again.
+    Retry,
+    /// The agent refused the entry for good.
+    Rejected,
+    /// No entry's: the worker could not start, its store is damaged, or it was killed.
+    Worker,
 }

@@ -13,9 +13,10 @@ use impresario_store::{Journal, Seq};
 use parking_lot::Mutex;
 
 use crate::{
-    Condition, Failure, RunSeed, RuntimeLimits, Supervision, Verdict, WorkerStatus,
+    Condition, DeadLetter, Failure, RunSeed, RuntimeError, RuntimeLimits, Supervision, Topic, Verdict, WorkerStatus,
+    letters::again_topic,
     troupe::{AnyAgent, Disturbance},
-    worker::{AnyWorker, CommitSink, Gauges, Progress, WorkerParts},
+    worker::{AnyWorker, CommitSink, Gauges, Progress, WorkerParts, panic_text},
 };
 
 /// Where one worker is started, and started again.
@@ -51,7 +52,7 @@ impl Home {
     pub(crate) fn new(agent: &str, agent_index: usize, worker: usize, workers: usize) -> Self {
         let record = Record {
             supervision: Supervision::default(),
-            condition: Condition::Running,
+            condition: Condition::Starting,
             last_error: None,
             poison: BTreeMap::new(),
         };
@@ -79,14 +80,13 @@ impl Home {
             worker: self.worker,
             workers: self.workers,
         };
+        self.record.lock().condition = Condition::Starting;
         let started = catch_unwind(AssertUnwindSafe(|| ground.agent.start(parts)));
-        let mut worker = started.unwrap_or_else(|panic| Err(self.panicked(panic.as_ref())))?;
+        let mut worker = started.unwrap_or_else(|panic| Err(Failure::of_worker(panic_text(panic.as_ref()))))?;
         let mut record = self.record.lock();
-        for (seq, why) in std::mem::take(&mut record.poison) {
-            if seq > worker.cursor() {
-                worker.poison(seq, why);
-            }
-        }
+        // Kept until it is behind the cursor: the worker may fail again before it comes there.
+        record.poison.retain(|seq, _| *seq > worker.cursor());
+        record.poison.iter().for_each(|(seq, why)| worker.poison(*seq, why.clone()));
         record.condition = Condition::Running;
         Ok(worker)
     }
@@ -98,30 +98,19 @@ impl Home {
         let stepped = catch_unwind(AssertUnwindSafe(|| worker.step()));
         let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.gauges.busy_micros.fetch_add(micros, Ordering::Relaxed);
-        stepped.unwrap_or_else(|panic| Err(self.panicked(panic.as_ref())))
-    }
-
-    fn panicked(&self, panic: &(dyn std::any::Any + Send)) -> Failure {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        let what = format!("panicked: {}", text.unwrap_or_else(|| "no message".into()));
-        Failure { seq: self.gauges.at.load(Ordering::Relaxed), what, retry: false }
+        stepped.unwrap_or_else(|panic| Err(Failure::of_worker(panic_text(panic.as_ref()))))
     }
 
     /// Takes note of a failure; after how long to start again, or never.
     pub(crate) fn failed(&self, failure: &Failure, now_ms: i64, seed: &RunSeed, limits: &RuntimeLimits) -> Option<u64> {
         let mut record = self.record.lock();
-        let rejected = failure.what.strip_prefix("rejected: ");
-        let verdict = match rejected {
-            // The agent itself says that this entry is not to come again.
-            Some(_) => Verdict::Restart { after_ms: 0, set_aside: Some(failure.seq) },
-            None => record.supervision.failed(&self.name, failure, now_ms, seed, limits),
-        };
+        let folded = self.gauges.folded.load(Ordering::Relaxed);
+        let verdict = record.supervision.failed(&self.name, failure, folded, now_ms, seed, limits);
         record.last_error = Some(format!("entry {}: {}", failure.seq, failure.what));
         let after_ms = match verdict {
             Verdict::Restart { after_ms, set_aside } => {
                 if let Some(seq) = set_aside {
-                    record.poison.insert(seq, rejected.unwrap_or(&failure.what).to_owned());
+                    record.poison.insert(seq, failure.what.clone());
                 }
                 record.condition = Condition::Restarting;
                 self.restarts.fetch_add(1, Ordering::Relaxed);
@@ -155,6 +144,22 @@ impl Home {
         record.condition = Condition::Restarting;
     }
 
+    pub(crate) fn last_error(&self) -> String {
+        self.record.lock().last_error.clone().unwrap_or_default()
+    }
+
+    /// Whether it is to keep up: neither held nor down for good.
+    pub(crate) fn is_at_work(&self) -> bool {
+        !self.is_paused() && !self.is_suspended()
+    }
+
+    /// Its cursor, if nothing of it is on its way to the journal. Who compares it with the head reads
+    /// the head afterwards: it counts what was on its way before.
+    pub(crate) fn rests(&self) -> Option<Seq> {
+        let cursor = self.cursor();
+        (self.gauges.on_the_way.load(Ordering::Acquire) == 0).then_some(cursor)
+    }
+
     pub(crate) fn cursor(&self) -> Seq {
         self.gauges.cursor.load(Ordering::Acquire)
     }
@@ -170,6 +175,9 @@ impl Home {
             lag: head.saturating_sub(cursor),
             folded: self.gauges.folded.load(Ordering::Relaxed),
             said: self.gauges.said.load(Ordering::Relaxed),
+            steps: self.gauges.steps.load(Ordering::Relaxed),
+            passed_over: self.gauges.passed_over.load(Ordering::Relaxed),
+            refolded: self.gauges.refold.load(Ordering::Relaxed),
             keys: self.gauges.keys.load(Ordering::Relaxed),
             unwritten: self.gauges.unwritten.load(Ordering::Relaxed),
             busy_micros: self.gauges.busy_micros.load(Ordering::Relaxed),
@@ -181,7 +189,17 @@ impl Home {
 }
 
 /// Homes for all workers of a troupe, agent by agent.
-pub(crate) fn homes(journal: &Journal, agents: &[Box<dyn AnyAgent>]) -> Result<Vec<Home>, crate::RuntimeError> {
+pub(crate) fn homes(journal: &Journal, agents: &[Box<dyn AnyAgent>]) -> Result<Vec<Home>, RuntimeError> {
+    // Names get their numbers here, in the troupe's order: an agent's number is part of what it says
+    // (the names of timers and effects), so it must not depend on which worker comes first.
+    for agent in agents {
+        journal.name(agent.name())?;
+    }
+    for agent in agents {
+        agent.topics().iter().try_for_each(|topic| journal.name(topic).map(drop))?;
+        journal.name(&again_topic(agent.name()))?;
+    }
+    journal.name(DeadLetter::NAME)?;
     let mut homes = Vec::new();
     for (index, agent) in agents.iter().enumerate() {
         let workers = crate::Troupe::workers(journal, agent.as_ref())?;

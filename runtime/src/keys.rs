@@ -5,12 +5,16 @@ use impresario_store::Seq;
 use crate::{Agent, AgentError, AgentKey, Step, slots::Slots, step::Context};
 
 /// The states of one worker, for handlers that concern several keys.
+///
+/// After a restart the worker folds entries again, and a key's state may stand later than the entry
+/// at hand. So what an entry does to a key may depend only on that key's own state, on the pointers
+/// that stood before the entry ([`Self::moved_to`]), on what all keys share, and on the entry. An
+/// agent that must look at several keys to decide uses [`Checkpoint::Whole`](crate::Checkpoint::Whole).
 pub struct Keys<'a, A: Agent> {
     pub(crate) slots: &'a mut Slots<A>,
     pub(crate) context: &'a Context,
     pub(crate) seq: Seq,
-    pub(crate) at_ms: i64,
-    pub(crate) replaying: bool,
+    pub(crate) age_ms: i64,
 }
 
 impl<A: Agent> Keys<'_, A> {
@@ -42,18 +46,19 @@ impl<A: Agent> Keys<'_, A> {
     /// already (after a restart) or the key's state has gone to another key.
     ///
     /// # Errors
-    /// The store's error, as a retry; what `change` says.
+    /// The store's error, as a retry; a key of another worker is rejected; what `change` says.
     pub fn change<R>(
         &mut self,
         key: &A::Key,
         change: impl FnOnce(&mut A::State) -> Result<R, AgentError>,
     ) -> Result<Option<R>, AgentError> {
+        self.check_own(key)?;
         let slot = self.slots.load(key)?;
-        if slot.moved.is_some() || (self.replaying && slot.seq >= self.seq) {
+        if slot.moved.is_some() || slot.holds(self.seq) {
             return Ok(None);
         }
         let done = change(&mut slot.state)?;
-        self.slots.mark(key, self.seq, self.at_ms);
+        self.slots.mark(key, self.seq, self.age_ms)?;
         Ok(Some(done))
     }
 
@@ -61,20 +66,17 @@ impl<A: Agent> Keys<'_, A> {
     /// False where `from` has gone to another key already, or this entry is in it (after a restart).
     ///
     /// # Errors
-    /// The store's error, as a retry.
+    /// The store's error, as a retry; a key of another worker, or one that is to become itself, is rejected.
     pub fn hand_over(&mut self, from: &A::Key, to: &A::Key, step: &mut Step<'_>) -> Result<bool, AgentError> {
-        let existed = self.slots.find(from)?.is_some();
-        let slot = self.slots.load(from)?;
-        if slot.moved.is_some() || (self.replaying && slot.seq >= self.seq) {
-            return Ok(false);
+        self.check_own(from)?;
+        hand_over(self.slots, (self.seq, self.age_ms), from, to, step)
+    }
+
+    fn check_own(&self, key: &A::Key) -> Result<(), AgentError> {
+        if self.owns(key) {
+            return Ok(());
         }
-        let state = std::mem::take(&mut slot.state);
-        slot.moved = Some(to.clone());
-        self.slots.mark(from, self.seq, self.at_ms);
-        if existed {
-            step.publish_moved::<A>(from, to, &state)?;
-        }
-        Ok(true)
+        Err(AgentError::Reject(format!("agent `{}` touches a key of another worker", A::NAME)))
     }
 
     /// Up to `limit` keys with state, in order, after `after`; from the first where it is `None`.
@@ -85,6 +87,31 @@ impl<A: Agent> Keys<'_, A> {
         let from = after.map(just_after).unwrap_or_default();
         Ok(self.slots.keys_from(&from, limit, |key| self.context.owns(key.partition()))?)
     }
+}
+
+/// Takes the state of `from` out and sends it to the worker that owns `to`.
+pub(crate) fn hand_over<A: Agent>(
+    slots: &mut Slots<A>,
+    (seq, age_ms): (Seq, i64),
+    from: &A::Key,
+    to: &A::Key,
+    step: &mut Step<'_>,
+) -> Result<bool, AgentError> {
+    if from == to {
+        return Err(AgentError::Reject(format!("agent `{}`: a key is to become itself", A::NAME)));
+    }
+    let slot = slots.load(from)?;
+    if slot.moved.is_some() || slot.holds(seq) {
+        return Ok(false);
+    }
+    let existed = slot.exists();
+    let state = std::mem::take(&mut slot.state);
+    slot.moved = Some(to.clone());
+    slots.mark(from, seq, age_ms)?;
+    if existed {
+        step.publish_moved::<A>(from, to, &state)?;
+    }
+    Ok(true)
 }
 
 /// The first bytes that sort after `key`.
@@ -104,7 +131,7 @@ pub struct Reading<'a, A: Agent> {
 }
 
 impl<'a, A: Agent> Reading<'a, A> {
-    /// The state of `key`; a key whose state has gone to another key is followed on this worker.
+    /// The state of `key`; `None` also where it has gone to another key, which [`Self::moved_to`] tells.
     ///
     /// # Errors
     /// The store's error.

@@ -6,10 +6,14 @@ use impresario_store::{Entry, StoreError, codec};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Agent, AgentError, AgentKey, Event, Keys, On, OnMany, OnShared, Shared, Step, Topic,
+    Agent, AgentError, AgentKey, Event, FailureKind, Keys, On, OnMany, OnShared, Shared, Step, Topic,
+    keys::hand_over,
     slots::Slots,
-    step::{Context, Outputs},
+    step::{Context, Folding, Outputs},
 };
+
+/// A state handed over more often than this goes in circles.
+const HOPS_MAX: u8 = 64;
 
 /// One worker's room: all that handling an entry touches.
 pub(crate) struct Room<A: Agent> {
@@ -18,9 +22,45 @@ pub(crate) struct Room<A: Agent> {
     pub(crate) outputs: Outputs,
     pub(crate) context: Context,
     pub(crate) replaying: bool,
+    /// Entries for keys whose state has gone to another key.
+    pub(crate) passed_over: u64,
 }
 
-type Handle<A> = Box<dyn Fn(&A, &mut Room<A>, &Entry) -> Result<bool, AgentError> + Send + Sync>;
+/// Why an entry was not folded.
+pub(crate) struct Trouble {
+    pub(crate) kind: FailureKind,
+    pub(crate) what: String,
+    /// Whether state may have been touched: then the worker must start again.
+    pub(crate) spoilt: bool,
+}
+
+impl Trouble {
+    /// Nothing was touched yet: an entry that can't be read.
+    fn unread(error: StoreError) -> Self {
+        Self { spoilt: false, ..Self::from(AgentError::from(error)) }
+    }
+}
+
+impl From<AgentError> for Trouble {
+    fn from(error: AgentError) -> Self {
+        let (kind, what) = match error {
+            AgentError::Retry(what) => (FailureKind::Retry, what),
+            AgentError::Reject(what) => (FailureKind::Rejected, what),
+        };
+        Self { kind, what, spoilt: true }
+    }
+}
+
+impl From<StoreError> for Trouble {
+    /// The store's trouble is never the entry's fault; what is damaged will not heal by waiting.
+    fn from(error: StoreError) -> Self {
+        let lasting = matches!(error, StoreError::Damaged { .. } | StoreError::UnknownFormat { .. });
+        let kind = if lasting { FailureKind::Worker } else { FailureKind::Retry };
+        Self { kind, what: error.to_string(), spoilt: true }
+    }
+}
+
+type Handle<A> = Box<dyn Fn(&A, &mut Room<A>, &Folding<'_>) -> Result<bool, Trouble> + Send + Sync>;
 
 pub(crate) struct Route<A: Agent> {
     pub(crate) topic: String,
@@ -43,6 +83,7 @@ pub(crate) trait SharedBox: Send {
     fn as_any(&self) -> &dyn Any;
     fn as_any_mut(&mut self) -> &mut dyn Any;
     fn encode(&self) -> Result<Vec<u8>, StoreError>;
+    fn to_json(&self) -> Result<serde_json::Value, serde_json::Error>;
 }
 
 struct SharedValue<S>(S);
@@ -58,6 +99,10 @@ impl<S: Shared> SharedBox for SharedValue<S> {
 
     fn encode(&self) -> Result<Vec<u8>, StoreError> {
         Ok(codec::encode(1, &self.0)?.to_vec())
+    }
+
+    fn to_json(&self) -> Result<serde_json::Value, serde_json::Error> {
+        serde_json::to_value(&self.0)
     }
 }
 
@@ -79,6 +124,9 @@ pub(crate) struct StateMoved {
     pub(crate) to: Vec<u8>,
     #[serde(with = "serde_bytes_vec")]
     pub(crate) state: Vec<u8>,
+    /// How often it was sent on because its goal had become another key, too.
+    #[serde(default)]
+    pub(crate) hops: u8,
 }
 
 mod serde_bytes_vec {
@@ -138,10 +186,10 @@ impl<A: Agent> Routes<A> {
     where
         A: On<T>,
     {
-        let handle = move |agent: &A, room: &mut Room<A>, entry: &Entry| {
-            let body = entry.decode::<T>(T::VERSION)?;
+        let handle = move |agent: &A, room: &mut Room<A>, folding: &Folding<'_>| {
+            let body = read::<T>(folding.entry)?;
             match key(body) {
-                Some(key) => fold_one(agent, room, entry, body, &key),
+                Some(key) => fold_one(agent, room, folding, body, &key),
                 None => Ok(false),
             }
         };
@@ -153,18 +201,20 @@ impl<A: Agent> Routes<A> {
     where
         A: OnMany<T>,
     {
-        let handle = |agent: &A, room: &mut Room<A>, entry: &Entry| {
+        let handle = |agent: &A, room: &mut Room<A>, folding: &Folding<'_>| {
+            let entry = folding.entry;
             if !room.context.owns(entry.partition) {
                 return Ok(false);
             }
-            let body = entry.decode::<T>(T::VERSION)?;
+            let body = read::<T>(entry)?;
             let Room { slots, shared, outputs, context, replaying, .. } = room;
             let shared = shared.as_deref().map(SharedBox::as_any);
-            let mut step = Step::new(outputs, context, shared, entry, entry.partition, *replaying);
+            let mut step = Step::new(outputs, context, shared, folding, entry.partition, *replaying);
             let event = Event::new(entry.seq, entry.at_ms, entry.cause, body, Some(&context.reader));
-            let mut keys = Keys { slots, context, seq: entry.seq, at_ms: entry.at_ms, replaying: *replaying };
+            let mut keys = Keys { slots, context, seq: folding.seq, age_ms: folding.age_ms };
             agent.on_many(&mut keys, &event, &mut step)?;
-            step.finish().map(|_| true)
+            step.finish()?;
+            Ok(true)
         };
         self.add(T::NAME.to_owned(), false, Box::new(handle));
     }
@@ -176,103 +226,106 @@ impl<A: Agent> Routes<A> {
     {
         let make: MakeShared = make_shared::<<A as OnShared<T>>::Shared>;
         self.make_shared.get_or_insert(make);
-        let handle = |agent: &A, room: &mut Room<A>, entry: &Entry| {
-            let body = entry.decode::<T>(T::VERSION)?;
+        let handle = |agent: &A, room: &mut Room<A>, folding: &Folding<'_>| {
+            let entry = folding.entry;
+            let body = read::<T>(entry)?;
             let Room { shared, outputs, context, replaying, .. } = room;
             let boxed = shared.as_deref_mut().map(SharedBox::as_any_mut);
             let wrong = || AgentError::Reject(format!("agent `{}` shares values of two types", A::NAME));
             let value = boxed.and_then(<dyn Any>::downcast_mut::<<A as OnShared<T>>::Shared>).ok_or_else(wrong)?;
-            let mut step = Step::new(outputs, context, None, entry, context.worker as u16, *replaying);
+            let mut step = Step::new(outputs, context, None, folding, context.worker as u16, *replaying);
             let event = Event::new(entry.seq, entry.at_ms, entry.cause, body, Some(&context.reader));
             agent.on_shared(value, &event, &mut step)?;
-            step.finish().map(|_| true)
+            step.finish()?;
+            Ok(true)
         };
         self.add(T::NAME.to_owned(), true, Box::new(handle));
     }
 
     /// On `T`, the state of the first key becomes the second's, by [`Agent::merge`].
     pub fn merges<T: Topic>(&mut self, loser_and_winner: impl Fn(&T) -> (A::Key, A::Key) + Send + Sync + 'static) {
-        let handle = move |_: &A, room: &mut Room<A>, entry: &Entry| {
-            let (loser, winner) = loser_and_winner(entry.decode::<T>(T::VERSION)?);
+        let handle = move |_: &A, room: &mut Room<A>, folding: &Folding<'_>| {
+            let (loser, winner) = loser_and_winner(read::<T>(folding.entry)?);
             if !room.context.owns(loser.partition()) {
                 return Ok(false);
             }
-            send_away(room, entry, &loser, &winner)
+            let Room { slots, outputs, context, replaying, .. } = room;
+            let mut step = Step::new(outputs, context, None, folding, winner.partition(), *replaying);
+            hand_over(slots, (folding.seq, folding.age_ms), &loser, &winner, &mut step)?;
+            step.finish()?;
+            Ok(true)
         };
         self.add(T::NAME.to_owned(), false, Box::new(handle));
     }
 }
 
+fn read<T: Topic>(entry: &Entry) -> Result<&T, Trouble> {
+    entry.decode::<T>(T::VERSION).map_err(Trouble::unread)
+}
+
 fn fold_one<A: Agent + On<T>, T: Topic>(
     agent: &A,
     room: &mut Room<A>,
-    entry: &Entry,
+    folding: &Folding<'_>,
     body: &T,
     key: &A::Key,
-) -> Result<bool, AgentError> {
+) -> Result<bool, Trouble> {
     let partition = key.partition();
     if !room.context.owns(partition) {
         return Ok(false);
     }
-    let Room { slots, shared, outputs, context, replaying, .. } = room;
+    let Room { slots, shared, outputs, context, replaying, passed_over } = room;
     let slot = slots.load(key)?;
+    if slot.holds(folding.seq) {
+        return Ok(true);
+    }
     if slot.moved.is_some() {
-        tracing::debug!(agent = A::NAME, seq = entry.seq, "an entry for a key whose state has moved");
+        *passed_over += 1;
+        tracing::debug!(agent = A::NAME, seq = folding.seq, "an entry for a key whose state has moved");
         return Ok(true);
     }
-    if *replaying && slot.seq >= entry.seq {
-        return Ok(true);
-    }
+    let entry = folding.entry;
     let shared = shared.as_deref().map(SharedBox::as_any);
-    let mut step = Step::new(outputs, context, shared, entry, partition, *replaying).of_key(|| key.encode());
+    let mut step = Step::new(outputs, context, shared, folding, partition, *replaying).of_key(key);
     let event = Event::new(entry.seq, entry.at_ms, entry.cause, body, Some(&context.reader));
     agent.on(&mut slot.state, &event, &mut step)?;
     if step.finish()? {
-        slots.mark(key, entry.seq, entry.at_ms);
+        slots.mark(key, folding.seq, folding.age_ms)?;
     } else {
         slots.untouched(key);
     }
     Ok(true)
 }
 
-/// Takes the loser's state out and sends it to the winner's worker.
-fn send_away<A: Agent>(room: &mut Room<A>, entry: &Entry, loser: &A::Key, winner: &A::Key) -> Result<bool, AgentError> {
-    let slot = room.slots.load(loser)?;
-    if slot.moved.is_some() || (room.replaying && slot.seq >= entry.seq) {
-        return Ok(true);
-    }
-    let state = std::mem::take(&mut slot.state);
-    slot.moved = Some(winner.clone());
-    room.slots.mark(loser, entry.seq, entry.at_ms);
-    let mut step = Step::new(&mut room.outputs, &room.context, None, entry, winner.partition(), room.replaying);
-    step.publish_moved::<A>(loser, winner, &state)?;
-    Ok(true)
-}
-
 /// Takes in a state that has become one of this worker's keys'.
-fn receive_moved<A: Agent>(agent: &A, room: &mut Room<A>, entry: &Entry) -> Result<bool, AgentError> {
+fn receive_moved<A: Agent>(agent: &A, room: &mut Room<A>, folding: &Folding<'_>) -> Result<bool, Trouble> {
+    let entry = folding.entry;
     if !room.context.owns(entry.partition) {
         return Ok(false);
     }
-    let moved = entry.decode::<StateMoved>(1)?;
+    let moved = entry.decode::<StateMoved>(1).map_err(Trouble::unread)?;
     let winner = A::Key::decode(&moved.to)
         .ok_or_else(|| AgentError::Reject(format!("agent `{}`: a moved state names no key", A::NAME)))?;
     let Room { slots, shared, outputs, context, replaying, .. } = room;
     let slot = slots.load(&winner)?;
-    if *replaying && slot.seq >= entry.seq {
+    if slot.holds(folding.seq) {
         return Ok(true);
     }
     if let Some(next) = slot.moved.clone() {
-        let onward = StateMoved { from: moved.from.clone(), to: next.encode(), state: moved.state.clone() };
-        Step::new(outputs, context, None, entry, next.partition(), *replaying).publish_state::<A>(&next, &onward)?;
+        if moved.hops >= HOPS_MAX {
+            let what = format!("agent `{}`: keys that have become each other in a circle", A::NAME);
+            return Err(AgentError::Reject(what).into());
+        }
+        let (from, state) = (moved.from.clone(), moved.state.clone());
+        let onward = StateMoved { from, to: next.encode(), state, hops: moved.hops + 1 };
+        Step::new(outputs, context, None, folding, next.partition(), *replaying).publish_state::<A>(&next, &onward)?;
         return Ok(true);
     }
-    let loser = codec::decode(A::STATE_VERSION, &moved.state)?;
+    let loser = codec::decode(A::STATE_VERSION, &moved.state).map_err(AgentError::from)?;
     let shared = shared.as_deref().map(SharedBox::as_any);
-    let mut step =
-        Step::new(outputs, context, shared, entry, winner.partition(), *replaying).of_key(|| winner.encode());
+    let mut step = Step::new(outputs, context, shared, folding, winner.partition(), *replaying).of_key(&winner);
     agent.merge(&mut slot.state, loser, &mut step)?;
     step.finish()?;
-    slots.mark(&winner, entry.seq, entry.at_ms);
+    slots.mark(&winner, folding.seq, folding.age_ms)?;
     Ok(true)
 }

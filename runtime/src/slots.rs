@@ -1,25 +1,60 @@
 //! The states of one worker: what is in memory, what has changed, what is written.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, hash_map};
 use impresario_store::{Journal, NameId, Op, Seq, StoreError, codec};
 
-use crate::{Agent, AgentKey, Checkpoint, RuntimeLimits};
+use crate::{Agent, AgentError, AgentKey, Checkpoint, RuntimeLimits};
 
 /// In place of a version byte: this key's state has gone to another key.
 const MOVED: u8 = 0xff;
+
+/// Bytes of one key; the store's own prefix comes before it.
+const KEY_BYTES: usize = impresario_store::KEY_BYTES_MAX - 24;
+
+/// How many times `write_keys_max` one step or one tick may write, to catch up.
+const WRITES_TO_CATCH_UP: usize = 16;
 
 pub(crate) struct Slot<A: Agent> {
     pub(crate) state: A::State,
     /// The last entry folded in.
     pub(crate) seq: Seq,
+    /// The last entry that was in it when it was read from the store. What comes again after a
+    /// restart up to here is in it already.
+    base: Seq,
     changed: bool,
+    /// It is in the store, or on its way there.
     stored: bool,
+    /// The worker's commit that wrote it last.
+    written_in: u64,
     /// Whose it has become.
     pub(crate) moved: Option<A::Key>,
+}
+
+impl<A: Agent> Slot<A> {
+    fn new() -> Self {
+        Self { state: A::State::default(), seq: 0, base: 0, changed: false, stored: false, written_in: 0, moved: None }
+    }
+
+    /// Whether the entry at `seq` is in it already: it comes again after a restart.
+    pub(crate) fn holds(&self, seq: Seq) -> bool {
+        self.base >= seq
+    }
+
+    /// Whether an entry ever changed it.
+    pub(crate) fn exists(&self) -> bool {
+        self.stored || self.changed
+    }
+
+    fn body(&self) -> Result<Vec<u8>, StoreError> {
+        match &self.moved {
+            Some(to) => Ok([&[MOVED], to.encode().as_slice()].concat()),
+            None => Ok(codec::encode(A::STATE_VERSION, &self.state)?.to_vec()),
+        }
+    }
 }
 
 pub(crate) struct Slots<A: Agent> {
@@ -28,13 +63,25 @@ pub(crate) struct Slots<A: Agent> {
     map: HashMap<A::Key, Slot<A>, FixedState>,
     /// Changed keys, by the entry that first changed them since they were written.
     changed: VecDeque<(Seq, i64, A::Key)>,
-    /// Keys that are in memory only.
-    unstored: BTreeSet<A::Key>,
+    /// Keys that a scan of the store may not show yet, by their bytes.
+    unstored: BTreeMap<Vec<u8>, A::Key>,
+    /// Keys written for the first time, by the commit that is on its way.
+    on_the_way: VecDeque<(u64, Vec<u8>)>,
+    /// So many keys in memory make it worth looking for some to forget.
+    crowded_at: usize,
 }
 
 impl<A: Agent> Slots<A> {
     pub(crate) fn new(journal: Arc<Journal>, owner: NameId) -> Self {
-        Self { journal, owner, map: HashMap::default(), changed: VecDeque::new(), unstored: BTreeSet::new() }
+        Self {
+            journal,
+            owner,
+            map: HashMap::default(),
+            changed: VecDeque::new(),
+            unstored: BTreeMap::new(),
+            on_the_way: VecDeque::new(),
+            crowded_at: 0,
+        }
     }
 
     /// The slot of a key, read from the store or made new.
@@ -42,13 +89,7 @@ impl<A: Agent> Slots<A> {
         match self.map.entry_ref(key) {
             hash_map::EntryRef::Occupied(known) => Ok(known.into_mut()),
             hash_map::EntryRef::Vacant(vacant) => {
-                let slot = read_slot::<A>(&self.journal, self.owner, key)?.unwrap_or_else(|| Slot {
-                    state: A::State::default(),
-                    seq: 0,
-                    changed: false,
-                    stored: false,
-                    moved: None,
-                });
+                let slot = read_slot::<A>(&self.journal, self.owner, key)?.unwrap_or_else(Slot::new);
                 Ok(vacant.insert_entry_with_key(key.clone(), slot).into_mut())
             }
         }
@@ -60,25 +101,36 @@ impl<A: Agent> Slots<A> {
             let Some(slot) = read_slot::<A>(&self.journal, self.owner, key)? else { return Ok(None) };
             self.map.insert(key.clone(), slot);
         }
-        Ok(self.map.get_mut(key))
+        Ok(self.map.get_mut(key).filter(|slot| slot.exists()))
     }
 
-    /// The key's state has changed with the entry at `seq`.
-    pub(crate) fn mark(&mut self, key: &A::Key, seq: Seq, at_ms: i64) {
-        let Some(slot) = self.map.get_mut(key) else { return };
+    /// The key's state has changed with the entry at `seq`; `now_ms` is for its age alone.
+    ///
+    /// # Errors
+    /// A new key that is longer than the store takes.
+    pub(crate) fn mark(&mut self, key: &A::Key, seq: Seq, now_ms: i64) -> Result<(), AgentError> {
+        let Some(slot) = self.map.get_mut(key) else { return Ok(()) };
         slot.seq = seq;
         if !slot.changed {
             slot.changed = true;
             if !slot.stored {
-                self.unstored.insert(key.clone());
+                let bytes = key.encode();
+                if bytes.len() > KEY_BYTES {
+                    return Err(AgentError::Reject(format!(
+                        "a key of {} bytes is longer than {KEY_BYTES}",
+                        bytes.len()
+                    )));
+                }
+                self.unstored.insert(bytes, key.clone());
             }
-            self.changed.push_back((seq, at_ms, key.clone()));
+            self.changed.push_back((seq, now_ms, key.clone()));
         }
+        Ok(())
     }
 
     /// The key was looked at and is as it was; one that never was is forgotten.
     pub(crate) fn untouched(&mut self, key: &A::Key) {
-        if self.map.get(key).is_some_and(|slot| !slot.stored && !slot.changed) {
+        if self.map.get(key).is_some_and(|slot| !slot.exists()) {
             self.map.remove(key);
         }
     }
@@ -98,48 +150,63 @@ impl<A: Agent> Slots<A> {
 
     /// How many keys are to be written now, for a worker that stands at `cursor`, `now_ms`.
     pub(crate) fn due(&self, cursor: Seq, now_ms: i64, limits: &RuntimeLimits) -> usize {
-        let Some((oldest, since_ms, _)) = self.changed.front() else { return 0 };
-        let late = cursor.saturating_sub(*oldest) > limits.unwritten_entries_max
-            || now_ms.saturating_sub(*since_ms) > limits.unwritten_ms_max;
+        let is_late = |(seq, since_ms, _): &(Seq, i64, A::Key)| {
+            cursor.saturating_sub(*seq) > limits.unwritten_entries_max
+                || now_ms.saturating_sub(*since_ms) > limits.unwritten_ms_max
+        };
+        let any_late = self.changed.front().is_some_and(is_late);
         match A::CHECKPOINT {
-            Checkpoint::Whole if late || self.changed.len() >= limits.checkpoint_keys_max => self.changed.len(),
+            Checkpoint::Whole if any_late || self.changed.len() >= limits.checkpoint_keys_max => self.changed.len(),
             Checkpoint::Whole => 0,
-            Checkpoint::ByKey if late || self.changed.len() >= limits.unwritten_keys_max => limits.write_keys_max,
+            Checkpoint::ByKey if any_late || self.changed.len() >= limits.unwritten_keys_max => {
+                // As many as have become late, so that the floor keeps up with the cursor under any load.
+                let max = limits.write_keys_max.saturating_mul(WRITES_TO_CATCH_UP);
+                let late = self.changed.iter().take(max).take_while(|changed| is_late(changed)).count();
+                let surplus = self.changed.len().saturating_sub(limits.unwritten_keys_max);
+                late.max(surplus).max(limits.write_keys_max).min(max)
+            }
             Checkpoint::ByKey => 0,
         }
     }
 
-    /// The writes of the `count` keys that have waited longest.
-    pub(crate) fn take_changed(&mut self, count: usize, writes: &mut Vec<Op>) -> Result<(), StoreError> {
+    /// The writes of the `count` keys that have waited longest; they go with the worker's commit `commit`.
+    pub(crate) fn take_changed(&mut self, count: usize, commit: u64, writes: &mut Vec<Op>) -> Result<(), StoreError> {
         for _ in 0..count {
             let Some((_, _, key)) = self.changed.pop_front() else { break };
             let Some(slot) = self.map.get_mut(&key) else { continue };
             let bytes = key.encode();
-            let body = match &slot.moved {
-                Some(to) => [&[MOVED], to.encode().as_slice()].concat(),
-                None => codec::encode(A::STATE_VERSION, &slot.state)?.to_vec(),
-            };
-            writes.push(Journal::state_write(self.owner, &bytes, slot.seq, &body));
+            writes.push(Journal::state_write(self.owner, &bytes, slot.seq, &slot.body()?));
             slot.changed = false;
+            slot.written_in = commit;
             if !slot.stored {
                 slot.stored = true;
-                self.unstored.remove(&key);
+                self.on_the_way.push_back((commit, bytes));
             }
         }
         Ok(())
     }
 
-    /// Forgets keys that are written, once too many are in memory.
-    pub(crate) fn evict(&mut self, keys_max: usize) {
-        if self.map.len() <= keys_max {
+    /// The store has everything up to the worker's commit `commit`.
+    pub(crate) fn confirmed(&mut self, commit: u64) {
+        while let Some((_, bytes)) = self.on_the_way.pop_front_if(|(written_in, _)| *written_in <= commit) {
+            self.unstored.remove(&bytes);
+        }
+    }
+
+    /// Forgets keys that the store has, once too many are in memory: a key whose last commit is
+    /// still on its way would be read back as it was before.
+    pub(crate) fn evict(&mut self, keys_max: usize, confirmed: u64) {
+        if self.map.len() <= keys_max.max(self.crowded_at) {
             return;
         }
         let mut surplus = self.map.len() - keys_max / 5 * 4;
         self.map.retain(|_, slot| {
-            let goes = surplus > 0 && slot.stored && !slot.changed;
+            let goes = surplus > 0 && slot.stored && !slot.changed && slot.written_in <= confirmed;
             surplus -= usize::from(goes);
             !goes
         });
+        // Where most of what is left can't go, the next look is not to come at every step.
+        self.crowded_at = self.map.len() + keys_max / 20;
     }
 
     /// Up to `limit` keys with state at or after `from`, in order; moved ones are not among them.
@@ -168,22 +235,54 @@ impl<A: Agent> Slots<A> {
                 _ => break,
             }
         }
-        let memory = self.unstored.iter().filter(|key| key.encode().as_slice() >= from);
+        let memory = self.unstored.range(from.to_vec()..).map(|(_, key)| key);
         let memory = memory.filter(|key| self.map.get(*key).is_some_and(|slot| slot.moved.is_none()));
         found.extend(memory.take(limit).cloned());
         Ok(found.into_iter().take(limit).collect())
+    }
+
+    /// Every key this worker has, in no order of meaning: its bytes, and what would be written for it now.
+    pub(crate) fn each_body(
+        &self,
+        owns: impl Fn(&A::Key) -> bool,
+        mut look: impl FnMut(&[u8], &[u8]),
+    ) -> Result<(), StoreError> {
+        for (key, slot) in self.map.iter().filter(|(_, slot)| slot.exists()) {
+            look(&key.encode(), &slot.body()?);
+        }
+        let mut next = Vec::new();
+        loop {
+            let rows = self.journal.states(self.owner, &next, 1_024)?;
+            for row in &rows {
+                let key = A::Key::decode(&row.key).filter(|key| owns(key) && !self.map.contains_key(key));
+                if key.is_some() {
+                    look(&row.key, &row.body);
+                }
+            }
+            match rows.last() {
+                Some(last) if rows.len() == 1_024 => {
+                    next = last.key.to_vec();
+                    next.push(0);
+                }
+                _ => return Ok(()),
+            }
+        }
     }
 }
 
 fn read_slot<A: Agent>(journal: &Journal, owner: NameId, key: &A::Key) -> Result<Option<Slot<A>>, StoreError> {
     let Some(row) = journal.state(owner, &key.encode())? else { return Ok(None) };
-    let mut slot = Slot { state: A::State::default(), seq: row.seq, changed: false, stored: true, moved: None };
+    // The entry that asks for this state is not to blame for it, so it must not look like a bad body.
+    let damaged = |what: String| StoreError::Damaged { place: format!("a state of agent `{}`", A::NAME), what };
+    let mut slot = Slot { seq: row.seq, base: row.seq, stored: true, ..Slot::new() };
     match row.body.split_first() {
         Some((&MOVED, to)) => {
-            let damaged = || StoreError::Codec(format!("agent `{}`: a moved key names no key", A::NAME));
-            slot.moved = Some(A::Key::decode(to).ok_or_else(damaged)?);
+            slot.moved = Some(A::Key::decode(to).ok_or_else(|| damaged("a moved key names no key".into()))?);
         }
-        _ => slot.state = codec::decode(A::STATE_VERSION, &row.body)?,
+        _ => {
+            let state = codec::decode(A::STATE_VERSION, &row.body);
+            slot.state = state.map_err(|error| damaged(error.to_string()))?;
+        }
     }
     Ok(Some(slot))
 }

@@ -4,7 +4,7 @@ use std::{any::Any, cell::RefCell, sync::Arc};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
-use impresario_store::{EffectId, Entry, NameId, NewEffect, NewEntry, Op, Seq, TimerKey, TimerOp, codec};
+use impresario_store::{EffectId, Entry, NameId, NewEffect, NewEntry, Op, PARTITIONS, Seq, TimerKey, TimerOp, codec};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
@@ -26,6 +26,10 @@ pub(crate) struct Outputs {
 impl Outputs {
     pub(crate) fn len(&self) -> usize {
         self.entries.len() + self.timers.len() + self.effects.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len() == 0 && self.writes.is_empty()
     }
 
     pub(crate) fn marks(&self) -> [usize; 4] {
@@ -86,7 +90,8 @@ pub struct Step<'a> {
     seq: Seq,
     now_ms: i64,
     partition: u16,
-    key: Vec<u8>,
+    /// Chance alone asks for the key's bytes, and most handlers ask for no chance.
+    key: Option<&'a dyn KeyBytes>,
     /// Counts what gets a name of its own: timers and effects.
     named: usize,
     rng: Option<ChaCha8Rng>,
@@ -101,7 +106,7 @@ impl<'a> Step<'a> {
         out: &'a mut Outputs,
         context: &'a Context,
         shared: Option<&'a dyn Any>,
-        entry: &Entry,
+        folding: &Folding<'_>,
         partition: u16,
         replaying: bool,
     ) -> Self {
@@ -109,10 +114,10 @@ impl<'a> Step<'a> {
             out,
             context,
             shared,
-            seq: entry.seq,
-            now_ms: entry.at_ms,
+            seq: folding.seq,
+            now_ms: folding.now_ms,
             partition,
-            key: Vec::new(),
+            key: None,
             named: 0,
             rng: None,
             replaying,
@@ -121,9 +126,8 @@ impl<'a> Step<'a> {
         }
     }
 
-    pub(crate) fn of_key(mut self, key: impl FnOnce() -> Vec<u8>) -> Self {
-        // Only chance looks at the key's bytes; most handlers ask for none.
-        self.key = key();
+    pub(crate) fn of_key(mut self, key: &'a dyn KeyBytes) -> Self {
+        self.key = Some(key);
         self
     }
 
@@ -145,7 +149,10 @@ impl<'a> Step<'a> {
     /// Chance, the same for the same entry, key and seed.
     pub fn rng(&mut self) -> &mut ChaCha8Rng {
         let Self { context, key, seq, rng, .. } = self;
-        rng.get_or_insert_with(|| rng::stream(&context.seed, context.agent, key, *seq))
+        rng.get_or_insert_with(|| {
+            let key = key.map(KeyBytes::bytes).unwrap_or_default();
+            rng::stream(&context.seed, context.agent, &key, *seq)
+        })
     }
 
     /// What all keys share, as it stood before this entry.
@@ -165,7 +172,7 @@ impl<'a> Step<'a> {
 
     /// Says `event` in a given partition, e.g. to the one worker that owns it.
     pub fn publish_to<T: Topic>(&mut self, partition: u16, event: T) {
-        let Some((topic, body)) = self.encode(&event) else { return };
+        let Some((topic, body)) = self.encode(partition, &event) else { return };
         self.out.entries.push(NewEntry {
             partition,
             topic,
@@ -183,8 +190,11 @@ impl<'a> Step<'a> {
         to: &A::Key,
         state: &A::State,
     ) -> Result<(), AgentError> {
+        if self.replaying {
+            return Ok(());
+        }
         let state = codec::encode(A::STATE_VERSION, state)?.to_vec();
-        self.publish_state::<A>(to, &StateMoved { from: from.encode(), to: to.encode(), state })
+        self.publish_state::<A>(to, &StateMoved { from: from.encode(), to: to.encode(), state, hops: 0 })
     }
 
     pub(crate) fn publish_state<A: Agent>(&mut self, to: &A::Key, moved: &StateMoved) -> Result<(), AgentError> {
@@ -193,6 +203,7 @@ impl<'a> Step<'a> {
         }
         let topic = self.context.reader.journal().name(&moved_topic(A::NAME))?;
         let body = codec::encode(1, moved)?;
+        self.check_size(&body)?;
         let (partition, cause) = (to.partition(), self.seq);
         self.out.entries.push(NewEntry { partition, topic, cause, dedup: 0, body, decoded: None });
         Ok(())
@@ -201,8 +212,8 @@ impl<'a> Step<'a> {
     /// Says `event` at `due_ms`, exactly then, also after a crash. An instant already past comes next.
     pub fn schedule<T: Topic>(&mut self, due_ms: i64, event: &T) -> TimerKey {
         let key = TimerKey { due_ms, seq: self.seq, writer: self.context.agent_id.0, index: self.next_index() };
-        if let Some((topic, body)) = self.encode(event) {
-            let partition = event.partition().unwrap_or(self.partition);
+        let partition = event.partition().unwrap_or(self.partition);
+        if let Some((topic, body)) = self.encode(partition, event) {
             self.out.timers.push(TimerOp::Set { key, partition, topic, body });
         }
         key
@@ -227,8 +238,8 @@ impl<'a> Step<'a> {
 
     fn ask<T: Topic>(&mut self, what: &T) {
         let id = EffectId { seq: self.seq, writer: self.context.agent_id.0, index: self.next_index() };
-        if let Some((topic, body)) = self.encode(what) {
-            let partition = what.partition().unwrap_or(self.partition);
+        let partition = what.partition().unwrap_or(self.partition);
+        if let Some((topic, body)) = self.encode(partition, what) {
             self.out.effects.push(NewEffect { id, partition, topic, body });
         }
     }
@@ -259,8 +270,9 @@ impl<'a> Step<'a> {
         Held::read(&self.context.reader, seq).map_err(AgentError::from)
     }
 
-    /// Looks at the journal's entries from `from` on, at most `limit`, in order; the place after the
-    /// last one looked at. An entry never changes, so looking back is pure.
+    /// Looks at the journal's entries from `from` to `to`, this entry at the latest; at most `limit`,
+    /// in order. Answers the place after the last one looked at. An entry never changes, so looking
+    /// back is pure.
     ///
     /// # Errors
     /// The store's error, as a retry; what `look` says.
@@ -272,6 +284,7 @@ impl<'a> Step<'a> {
         mut look: impl FnMut(&Past<'_>) -> Result<(), AgentError>,
     ) -> Result<Seq, AgentError> {
         let mut next = from.max(1);
+        let to = to.min(self.seq);
         let mut left = limit;
         while left > 0 && next <= to {
             let Some(chunk) = self.context.reader.chunk(next)? else { break };
@@ -296,11 +309,17 @@ impl<'a> Step<'a> {
         index as u16
     }
 
-    fn encode<T: Topic>(&mut self, event: &T) -> Option<(NameId, bytes::Bytes)> {
+    fn encode<T: Topic>(&mut self, partition: u16, event: &T) -> Option<(NameId, bytes::Bytes)> {
         if self.replaying {
             return None;
         }
-        let encoded = self.context.name(T::NAME).and_then(|topic| Ok((topic, codec::encode(T::VERSION, event)?)));
+        let encoded = self.context.name(T::NAME).and_then(|topic| {
+            let body = codec::encode(T::VERSION, event)?;
+            self.check_size(&body)?;
+            check_partition(partition)?;
+            check_round_trip::<T>(&body)?;
+            Ok((topic, body))
+        });
         match encoded {
             Ok(encoded) => Some(encoded),
             Err(error) => {
@@ -310,6 +329,15 @@ impl<'a> Step<'a> {
         }
     }
 
+    /// What the journal would refuse must not come as far as the writer: the whole step would fail there.
+    fn check_size(&self, body: &[u8]) -> Result<(), AgentError> {
+        let max = self.context.reader.journal().limits().body_bytes_max;
+        if body.len() <= max {
+            return Ok(());
+        }
+        Err(AgentError::Reject(format!("a body of {} bytes is larger than {max}", body.len())))
+    }
+
     /// Ends the handling: whether the state changed, or what went wrong on the way.
     pub(crate) fn finish(self) -> Result<bool, AgentError> {
         match self.failed {
@@ -317,6 +345,48 @@ impl<'a> Step<'a> {
             None => Ok(!self.unchanged),
         }
     }
+}
+
+fn check_partition(partition: u16) -> Result<(), AgentError> {
+    if partition < PARTITIONS {
+        return Ok(());
+    }
+    Err(AgentError::Reject(format!("there is no partition {partition}: there are {PARTITIONS}")))
+}
+
+/// Readers at the head get the value that was said, later ones what its body decodes to: in debug
+/// builds, a topic where the two differ (a skipped field, a map in random order) is found out.
+fn check_round_trip<T: Topic>(body: &[u8]) -> Result<(), AgentError> {
+    if cfg!(debug_assertions) {
+        let again = codec::encode(T::VERSION, &codec::decode::<T>(T::VERSION, body)?)?;
+        if again.as_ref() != body {
+            return Err(AgentError::Reject(format!("topic `{}` is not read back as it was written", T::NAME)));
+        }
+    }
+    Ok(())
+}
+
+/// A key of any type, as bytes.
+pub(crate) trait KeyBytes {
+    fn bytes(&self) -> Vec<u8>;
+}
+
+impl<K: AgentKey> KeyBytes for K {
+    fn bytes(&self) -> Vec<u8> {
+        self.encode()
+    }
+}
+
+/// An entry on its way through a handler.
+pub(crate) struct Folding<'a> {
+    /// What is folded.
+    pub(crate) entry: &'a Entry,
+    /// The place it is folded at: its own, or that of the entry that brings it again.
+    pub(crate) seq: Seq,
+    /// Journal time there.
+    pub(crate) now_ms: i64,
+    /// The machine's time, for the age of unwritten state alone.
+    pub(crate) age_ms: i64,
 }
 
 /// An entry of the past, looked back at.

@@ -7,7 +7,7 @@ use impresario_store::{Engine, Entry, Journal, JournalLimits, StoreError, codec}
 use crate::{
     Agent, AgentError, AgentKey, Event, On, RunSeed, Step, Topic,
     journal_reader::Reader,
-    step::{Context, Outputs},
+    step::{Context, Folding, Outputs},
 };
 
 /// The state an agent's handler is tried on.
@@ -48,8 +48,9 @@ impl<A: Agent> Given<A> {
         let context = Context::new(Reader::new(Arc::clone(&journal)), A::NAME, agent_id, (0, 1), self.seed);
         let mut outputs = Outputs::default();
         let entry = Entry::for_test(self.seq, self.now_ms);
+        let folding = Folding { entry: &entry, seq: self.seq, now_ms: self.now_ms, age_ms: 0 };
         let key = self.key.clone();
-        let mut step = Step::new(&mut outputs, &context, None, &entry, key.partition(), false).of_key(|| key.encode());
+        let mut step = Step::new(&mut outputs, &context, None, &folding, key.partition(), false).of_key(&key);
         let handled = self.agent.on(&mut self.state, &Event::new(self.seq, self.now_ms, 0, event, None), &mut step);
         let handled = handled.and_then(|()| step.finish().map(|_| ()));
         self.seq += 1;

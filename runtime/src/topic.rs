@@ -30,6 +30,23 @@ pub trait AgentKey: Clone + Eq + Hash + Ord + std::fmt::Debug + Send + Sync + 's
     /// The key behind the bytes; `None` where they are no key.
     fn decode(bytes: &[u8]) -> Option<Self>;
 
+    /// The key as people and URLs write it; hexadecimal bytes where the type says nothing better.
+    fn to_text(&self) -> String {
+        self.encode().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The key behind the text; `None` where it is none.
+    fn from_text(text: &str) -> Option<Self> {
+        let digits = text.as_bytes().chunks(2);
+        let bytes: Option<Vec<u8>> = digits
+            .map(|pair| {
+                let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+                u8::from_str_radix(pair, 16).ok()
+            })
+            .collect();
+        Self::decode(&bytes?)
+    }
+
     /// The key's partition; which worker serves it follows from it.
     fn partition(&self) -> u16 {
         partition_of(&self.encode())
@@ -45,6 +62,14 @@ impl AgentKey for () {
         bytes.is_empty().then_some(())
     }
 
+    fn to_text(&self) -> String {
+        "-".to_owned()
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        (text == "-").then_some(())
+    }
+
     fn partition(&self) -> u16 {
         0
     }
@@ -58,6 +83,14 @@ impl AgentKey for String {
     fn decode(bytes: &[u8]) -> Option<Self> {
         std::str::from_utf8(bytes).ok().map(str::to_owned)
     }
+
+    fn to_text(&self) -> String {
+        self.clone()
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
 }
 
 impl AgentKey for u64 {
@@ -67,5 +100,13 @@ impl AgentKey for u64 {
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(u64::from_be_bytes)
+    }
+
+    fn to_text(&self) -> String {
+        self.to_string()
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
     }
 }

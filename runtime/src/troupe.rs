@@ -6,7 +6,7 @@ use bytes::Bytes;
 use impresario_store::{Entry, Journal, StoreError, codec};
 
 use crate::{
-    Agent, Effect, EffectCall, EffectError, Failure, Job, JobPast, Performing, Routes, RunSeed, RuntimeError,
+    Agent, AgentKey, Effect, EffectCall, EffectError, Failure, Job, JobPast, Performing, Routes, RunSeed, RuntimeError,
     RuntimeLimits, Topic,
     worker::{AnyWorker, Worker, WorkerParts},
 };
@@ -112,6 +112,8 @@ pub(crate) trait AnyAgent: Send + Sync {
     fn name(&self) -> &'static str;
     fn workers(&self) -> usize;
     fn topics(&self) -> Vec<String>;
+    /// The partition of the key that `text` says.
+    fn partition_of(&self, text: &str) -> Option<u16>;
     fn start(&self, parts: WorkerParts) -> Result<Box<dyn AnyWorker>, Failure>;
 }
 
@@ -132,6 +134,10 @@ impl<A: Agent> AnyAgent for Registered<A> {
 
     fn topics(&self) -> Vec<String> {
         self.routes.by_topic.iter().map(|route| route.topic.clone()).collect()
+    }
+
+    fn partition_of(&self, text: &str) -> Option<u16> {
+        A::Key::from_text(text).map(|key| key.partition())
     }
 
     fn start(&self, parts: WorkerParts) -> Result<Box<dyn AnyWorker>, Failure> {

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use axum::{Extension, Json, extract::State, http::StatusCode};
-use impresario_runtime::{
-    AgentStatus, Condition, DeadLetter, Topic, WorkerStatus,
-    store::{Journal, codec},
-};
+use impresario_runtime::{AgentStatus, Condition, WaitingLetter, WorkerStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -43,7 +40,7 @@ struct AgentView {
 struct WorkerView {
     /// Which of the agent's workers.
     worker: usize,
-    /// `running`, `restarting`, `suspended` or `paused`.
+    /// `starting`, `running`, `restarting`, `suspended` or `paused`.
     condition: &'static str,
     /// The last entry it has folded.
     cursor: u64,
@@ -154,23 +151,10 @@ async fn dead_letters(
     PathText(name): PathText,
     Query(query): Query<DeadLetterQuery>,
 ) -> Result<Json<DeadLetterList>, Problem> {
-    let workers = status(&app, &name)?.workers.len();
-    let mut letters = Vec::new();
-    for worker in 0..workers {
-        let left = query.limit.get().saturating_sub(letters.len());
-        letters.extend(letters_of(app.host.journal(), &name, worker, left)?);
-    }
-    Ok(Json(DeadLetterList { dead_letters: letters }))
-}
-
-fn letters_of(journal: &Journal, agent: &str, worker: usize, limit: usize) -> Result<Vec<DeadLetterView>, Problem> {
-    let Some(owner) = journal.known_name(&format!("{agent}/{worker}/dead")) else { return Ok(Vec::new()) };
-    let rows = journal.states(owner, &[], limit)?;
-    let letters = rows.iter().map(|row| {
-        let letter: DeadLetter = codec::decode(DeadLetter::VERSION, &row.body)?;
-        Ok(DeadLetterView { worker: letter.worker, entry: letter.entry, why: letter.why })
-    });
-    letters.collect()
+    let letters = app.host.dead_letters(&name, 0, query.limit.get())?;
+    let view =
+        |letter: WaitingLetter| DeadLetterView { worker: letter.worker as u32, entry: letter.seq, why: letter.why };
+    Ok(Json(DeadLetterList { dead_letters: letters.into_iter().map(view).collect() }))
 }
 
 /// Holds an agent: it folds nothing until it is resumed.
@@ -246,6 +230,7 @@ fn worker_view(status: WorkerStatus) -> WorkerView {
 
 pub(super) fn condition(condition: Condition) -> &'static str {
     match condition {
+        Condition::Starting => "starting",
         Condition::Running => "running",
         Condition::Restarting => "restarting",
         Condition::Suspended => "suspended",

@@ -1,16 +1,21 @@
 //! The actors: a shell around each worker, and the supervisor that starts it again.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
-use super::host::Stage;
+use super::{spawn::long_work, stage::Stage};
 use crate::{
     Failure,
-    worker::{AnyWorker, Progress},
+    worker::{AnyWorker, Progress, panic_text},
 };
 
-/// Steps a worker takes at one ring before others get their turn.
+/// Steps a worker takes at one ring before its questions get their turn.
 const STEPS_PER_RING: usize = 4;
 
 /// A question to a worker's state.
@@ -18,12 +23,14 @@ pub(super) type Question = Box<dyn FnOnce(&mut dyn AnyWorker) + Send>;
 
 /// What a worker's actor hears. Never a business message.
 pub(super) enum WorkerMessage {
+    /// Fold what must be folded again, and begin. The first message of all.
+    Open,
     /// There may be something to read.
     Bell,
     /// A question.
     Ask(Question),
-    /// Write changed state: what is due at this instant, or all of it; then say so.
-    WriteBehind { now_ms: i64, all: bool, done: Option<tokio::sync::oneshot::Sender<()>> },
+    /// Write changed state: what is due, or all of it; then say so.
+    WriteBehind { all: bool, done: Option<tokio::sync::oneshot::Sender<()>> },
 }
 
 /// The shell of one worker.
@@ -32,28 +39,49 @@ pub(super) struct WorkerActor {
     pub(super) seat: usize,
 }
 
-pub(super) struct Playing {
-    worker: Box<dyn AnyWorker>,
-}
-
 impl WorkerActor {
     fn fall(&self, failure: &Failure) -> ActorProcessingErr {
         self.stage.fell(self.seat, failure.clone());
         ActorProcessingErr::from(failure.what.clone())
     }
+
+    async fn rung(&self, worker: &mut dyn AnyWorker) -> Result<(), Failure> {
+        self.stage.bell_heard(self.seat);
+        for _ in 0..STEPS_PER_RING {
+            if self.stage.is_paused(self.seat) {
+                return Ok(());
+            }
+            let progress = self.stage.step(self.seat, worker)?;
+            self.stage.progressed();
+            if progress == Progress::Idle {
+                return Ok(());
+            }
+            tokio::task::yield_now().await;
+        }
+        self.stage.ring(self.seat);
+        Ok(())
+    }
+
+    /// Looks at a state; where the question itself panics, the worker, which it can't change, goes on.
+    fn answer(&self, question: Question, worker: &mut dyn AnyWorker) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| question(worker))) {
+            tracing::error!(seat = self.seat, why = panic_text(panic.as_ref()), "a question has failed");
+        }
+    }
 }
 
 impl Actor for WorkerActor {
     type Msg = WorkerMessage;
-    type State = Playing;
+    type State = Option<Box<dyn AnyWorker>>;
     type Arguments = ();
 
+    /// Does nothing long: the supervisor waits for it. The worker begins at [`WorkerMessage::Open`].
     async fn pre_start(&self, _: ActorRef<Self::Msg>, (): ()) -> Result<Self::State, ActorProcessingErr> {
-        let worker = self.stage.start_worker(self.seat).map_err(|failure| self.fall(&failure))?;
-        Ok(Playing { worker })
+        Ok(None)
     }
 
     async fn post_start(&self, myself: ActorRef<Self::Msg>, _: &mut Self::State) -> Result<(), ActorProcessingErr> {
+        myself.send_message(WorkerMessage::Open)?;
         self.stage.hang_bell(self.seat, myself);
         Ok(())
     }
@@ -64,35 +92,28 @@ impl Actor for WorkerActor {
         message: Self::Msg,
         playing: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let worker = playing.worker.as_mut();
+        if let WorkerMessage::Open = message {
+            let started = long_work(|| self.stage.start_worker(self.seat));
+            *playing = Some(started.map_err(|failure| self.fall(&failure))?);
+            return Ok(());
+        }
+        let Some(worker) = playing.as_deref_mut() else { return Ok(()) };
         match message {
-            WorkerMessage::Bell => {
-                self.stage.bell_heard(self.seat);
-                if self.stage.is_paused(self.seat) {
-                    return Ok(());
-                }
-                for _ in 0..STEPS_PER_RING {
-                    let progress = self.stage.step(self.seat, worker).map_err(|failure| self.fall(&failure))?;
-                    self.stage.progressed();
-                    if progress == Progress::Idle {
-                        return Ok(());
-                    }
-                    tokio::task::yield_now().await;
-                }
-                self.stage.ring(self.seat);
+            WorkerMessage::Open => Ok(()),
+            WorkerMessage::Bell => self.rung(worker).await,
+            WorkerMessage::Ask(question) => {
+                self.answer(question, worker);
+                Ok(())
             }
-            WorkerMessage::Ask(question) => question(worker),
-            WorkerMessage::WriteBehind { now_ms, all, done } => {
-                let written = worker.write_behind(now_ms, all);
-                written.map_err(|error| {
-                    self.fall(&Failure { seq: worker.cursor(), what: error.to_string(), retry: true })
-                })?;
+            WorkerMessage::WriteBehind { all, done } => {
+                let written = long_work(|| worker.write_behind(all));
                 if let Some(done) = done {
                     let _ = done.send(());
                 }
+                written
             }
         }
-        Ok(())
+        .map_err(|failure| self.fall(&failure))
     }
 }
 
@@ -131,6 +152,7 @@ impl Supervisor {
         if let Some(after_ms) = self.stage.after_fall(seat, why) {
             myself.send_after(Duration::from_millis(after_ms), move || SupervisorMessage::Start(seat));
         }
+        self.stage.progressed();
     }
 
     fn seat_of(seats: &mut BTreeMap<ActorId, usize>, who: &ActorCell) -> Option<usize> {

@@ -26,7 +26,9 @@ impl Bell {
 
     /// The bell is heard; the next ring counts again.
     pub(super) fn heard(&self) {
-        self.rung.store(false, Ordering::Release);
+        // A swap, not a store: who rang before it must be seen with all it had written, and who rings
+        // after it must find the bell silent. With a store, a ring in between could be lost.
+        self.rung.swap(false, Ordering::AcqRel);
     }
 
     pub(super) fn hang(&self, door: ActorRef<WorkerMessage>) {

@@ -7,7 +7,9 @@ mod actor;
 mod bell;
 mod effects;
 mod host;
+mod observe;
 mod spawn;
+mod stage;
 
 pub use host::Host;
-pub(crate) use spawn::{block_on, off_thread};
+pub(crate) use spawn::{OwnRuntime, off_thread};

@@ -265,6 +265,11 @@ impl Journal {
         }
     }
 
+    /// The limits it was opened with.
+    pub fn limits(&self) -> &JournalLimits {
+        &self.limits
+    }
+
     /// The last entry's place; 0 for an empty journal.
     pub fn head(&self) -> Seq {
         self.head.load(Ordering::Acquire)

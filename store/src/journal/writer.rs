@@ -4,7 +4,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::{JoinHandle, ThreadId},
@@ -53,6 +53,7 @@ pub struct Writer {
     thread_id: ThreadId,
     groups: Arc<AtomicU64>,
     sync_micros: Arc<AtomicU64>,
+    queued: Arc<AtomicUsize>,
 }
 
 impl Writer {
@@ -64,10 +65,12 @@ impl Writer {
         let (queue, waiting) = sync_channel(journal.limits.queue_commits_max);
         let groups = Arc::new(AtomicU64::new(0));
         let sync_micros = Arc::new(AtomicU64::new(0));
+        let queued = Arc::new(AtomicUsize::new(0));
         let run = Run {
             journal,
             events,
             waiting,
+            queued: Arc::clone(&queued),
             groups: Arc::clone(&groups),
             sync_micros: Arc::clone(&sync_micros),
             held: Vec::new(),
@@ -80,7 +83,8 @@ impl Writer {
             .spawn(move || run.run_out())
             .map_err(|error| StoreError::Io { what: "start the writer thread".into(), error })?;
         let thread_id = thread.thread().id();
-        Ok(Self { queue: Mutex::new(Some(queue)), thread: Mutex::new(Some(thread)), thread_id, groups, sync_micros })
+        let (queue, thread) = (Mutex::new(Some(queue)), Mutex::new(Some(thread)));
+        Ok(Self { queue, thread, thread_id, groups, sync_micros, queued })
     }
 
     /// Queues a commit; where the queue is full, waits. The writer waits for nobody but the disk, so
@@ -94,7 +98,11 @@ impl Writer {
             return self.try_queue(Waiting { commit, reply });
         }
         let queue = self.queue.lock().clone().ok_or(StoreError::Closed)?;
-        queue.send(Waiting { commit, reply }).map_err(|_| StoreError::Closed)
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        queue.send(Waiting { commit, reply }).map_err(|_| {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
+            StoreError::Closed
+        })
     }
 
     /// Queues a commit, or gives it back where the queue is full: the caller is to say "busy".
@@ -107,9 +115,13 @@ impl Writer {
 
     fn try_queue(&self, waiting: Waiting) -> Result<(), StoreError> {
         let queue = self.queue.lock().clone().ok_or(StoreError::Closed)?;
-        queue.try_send(waiting).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Busy,
-            TrySendError::Disconnected(_) => StoreError::Closed,
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        queue.try_send(waiting).map_err(|error| {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
+            match error {
+                TrySendError::Full(_) => StoreError::Busy,
+                TrySendError::Disconnected(_) => StoreError::Closed,
+            }
         })
     }
 
@@ -120,6 +132,11 @@ impl Writer {
     /// Groups written and microseconds spent syncing, since the start.
     pub fn counters(&self) -> (u64, u64) {
         (self.groups.load(Ordering::Relaxed), self.sync_micros.load(Ordering::Relaxed))
+    }
+
+    /// Commits that wait to be taken into a group.
+    pub fn queued(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
     }
 
     /// Takes no more, writes what waits, syncs, and ends the thread.
@@ -145,6 +162,7 @@ struct Run<E> {
     waiting: Receiver<Waiting>,
     groups: Arc<AtomicU64>,
     sync_micros: Arc<AtomicU64>,
+    queued: Arc<AtomicUsize>,
     /// Commits of agents that wait for room on the disk, in order.
     held: Vec<Waiting>,
     disk_full: bool,
@@ -202,6 +220,7 @@ impl<E: WriterEvents> Run<E> {
     fn gather(&mut self, first: Option<Waiting>) -> Vec<Waiting> {
         let limits = &self.journal.limits;
         let mut taken = std::mem::take(&mut self.held);
+        self.queued.fetch_sub(usize::from(first.is_some()), Ordering::Relaxed);
         taken.extend(first);
         let mut entries: usize = taken.iter().map(|waiting| waiting.commit.entries.len()).sum();
         let mut bytes: usize = taken.iter().map(|waiting| waiting.commit.body_bytes()).sum();
@@ -210,6 +229,7 @@ impl<E: WriterEvents> Run<E> {
             && taken.len() < limits.queue_commits_max
         {
             let Ok(next) = self.waiting.try_recv() else { break };
+            self.queued.fetch_sub(1, Ordering::Relaxed);
             entries += next.commit.entries.len();
             bytes += next.commit.body_bytes();
             taken.push(next);

@@ -5,19 +5,24 @@
 //! at each, so that a timer set by a timer comes at its own instant. Same journal, same seed, same
 //! calls: same entries.
 
+mod observe;
+
+pub(crate) use observe::unreadable;
+
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicI64, Ordering},
+    atomic::{AtomicI64, Ordering},
 };
 
-use impresario_store::{Commit, Durability, Entry, Journal, NewEntry, PendingEffect, Receipt, Seq, StoreError, codec};
+use impresario_store::{Commit, Journal, PendingEffect, Receipt, StoreError};
 use parking_lot::Mutex;
 
 use crate::{
-    Agent, AgentKey, AgentStatus, EffectCall, EffectError, EffectFailed, Reading, RunSeed, RuntimeError, Topic, Troupe,
-    home::{Ground, Home, homes, status},
-    troupe::Outcome,
-    worker::{AnyWorker, CommitSink, Progress, Worker},
+    Agent, AgentKey, EffectCall, EffectError, Failure, Reading, RunSeed, RuntimeError, Topic, Troupe,
+    entries::{answered, given_up, new_entry},
+    home::{Ground, Home, homes},
+    live::OwnRuntime,
+    worker::{AnyWorker, CommitSink, Fate, Progress, Worker},
 };
 
 /// Steps after which a troupe that never comes to rest is taken for mad.
@@ -31,22 +36,19 @@ struct Direct {
 }
 
 impl CommitSink for Direct {
-    fn send(&self, commit: Commit, refused: &Arc<AtomicBool>) -> Result<(), StoreError> {
-        let committed = self.journal.commit_one(self.now_ms.load(Ordering::Acquire), commit);
-        match committed {
-            Ok((_, effects)) => {
-                self.effects.lock().extend(effects);
-                Ok(())
-            }
-            Err(error) => {
-                refused.store(true, Ordering::Release);
-                Err(error)
-            }
-        }
+    fn send(&self, commit: Commit, fate: &Arc<Fate>) -> Result<(), StoreError> {
+        let (_, effects) = self.journal.commit_one(self.now_ms.load(Ordering::Acquire), commit)?;
+        self.effects.lock().extend(effects);
+        fate.is_in();
+        Ok(())
     }
 
     fn barrier(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn age_ms(&self) -> i64 {
+        self.now_ms.load(Ordering::Acquire)
     }
 }
 
@@ -71,6 +73,7 @@ pub struct Driver {
     sink: Arc<Direct>,
     seats: Vec<Seat>,
     rotate: usize,
+    outside: OwnRuntime,
 }
 
 impl Driver {
@@ -92,7 +95,11 @@ impl Driver {
         });
         let homes = homes(&journal, &troupe.agents)?;
         let seats = homes.into_iter().map(|home| Seat { home, worker: None, again_ms: Some(now_ms) }).collect();
-        Ok(Self { journal, troupe, seed, sink, seats, rotate: 0 })
+        let mut driver = Self { journal, troupe, seed, sink, seats, rotate: 0, outside: OwnRuntime::default() };
+        for seat in 0..driver.seats.len() {
+            driver.take_seat(seat)?;
+        }
+        Ok(driver)
     }
 
     /// The present.
@@ -130,10 +137,12 @@ impl Driver {
         self.submit(commit)
     }
 
-    /// Lets every agent fold until all is quiet, effects and jobs done.
+    /// Lets every agent fold until all is quiet, effects and jobs done. Time goes on only where a failed
+    /// worker waits for its restart.
     ///
     /// # Errors
-    /// A suspended worker, or the store's error.
+    /// [`RuntimeError::Suspended`] where a worker is down for good and all others are quiet; the
+    /// store's error.
     pub fn settle(&mut self) -> Result<(), RuntimeError> {
         for _ in 0..SETTLE_STEPS_MAX {
             let mut quiet = !self.perform_effects()?;
@@ -142,16 +151,38 @@ impl Driver {
                 let seat = (index + self.rotate) % count.max(1);
                 quiet &= self.step(seat)?;
             }
-            if quiet && self.seats.iter().all(|seat| seat.home.cursor() >= self.journal.head()) {
+            if quiet && self.are_all_at_head() && !self.fire_overdue()? {
                 return Ok(());
             }
-            if quiet && !self.wake_next()? {
-                let down: Vec<_> = self.seats.iter().filter(|seat| seat.worker.is_none()).collect();
-                let name = down.first().map_or_else(String::new, |seat| seat.home.name.clone());
-                return Err(RuntimeError::Setup(format!("worker {name} is suspended")));
+            if quiet && !self.fire_overdue()? && !self.wake_next()? {
+                return Err(self.suspended());
             }
         }
         Err(self.busy())
+    }
+
+    fn are_all_at_head(&self) -> bool {
+        self.seats.iter().all(|seat| seat.worker.is_some() && seat.home.cursor() >= self.journal.head())
+    }
+
+    /// What is due by now comes now, as it would live; true where something was.
+    fn fire_overdue(&mut self) -> Result<bool, RuntimeError> {
+        let now_ms = self.now_ms();
+        let due = self.journal.next_due().is_some_and(|due| due <= now_ms);
+        if due {
+            self.pass_to(now_ms)?;
+        }
+        Ok(due)
+    }
+
+    fn suspended(&self) -> RuntimeError {
+        let Some(down) = self.seats.iter().find(|seat| seat.home.is_suspended()) else { return self.busy() };
+        let (agent, worker) = (self.agent_of(down), down.home.worker);
+        RuntimeError::Suspended { agent, worker, why: down.home.last_error() }
+    }
+
+    fn agent_of(&self, seat: &Seat) -> String {
+        self.troupe.agents.get(seat.home.agent_index).map(|agent| agent.name().to_owned()).unwrap_or_default()
     }
 
     /// Moves time to the next restart of a worker that is down, firing what is due on the way.
@@ -162,43 +193,53 @@ impl Driver {
         Ok(true)
     }
 
+    /// Starts the worker of a seat where it is time.
+    fn take_seat(&mut self, index: usize) -> Result<(), RuntimeError> {
+        let now_ms = self.now_ms();
+        let Some(seat) = self.seats.get_mut(index) else { return Ok(()) };
+        if seat.worker.is_some() || seat.again_ms.is_none_or(|again| again > now_ms) {
+            return Ok(());
+        }
+        seat.again_ms = None;
+        let agent = self.troupe.agents.get(seat.home.agent_index);
+        let agent = agent.ok_or_else(|| RuntimeError::UnknownAgent(seat.home.name.clone()))?;
+        let ground = Ground {
+            agent: agent.as_ref(),
+            journal: &self.journal,
+            sink: Arc::<Direct>::clone(&self.sink),
+            limits: &self.troupe.limits,
+            disturbance: self.troupe.disturbance.clone(),
+            seed: self.seed,
+        };
+        match seat.home.start(ground) {
+            Ok(worker) => seat.worker = Some(worker),
+            Err(failure) => self.fell(index, &failure),
+        }
+        Ok(())
+    }
+
+    fn fell(&mut self, index: usize, failure: &Failure) {
+        let now_ms = self.now_ms();
+        let Some(seat) = self.seats.get_mut(index) else { return };
+        seat.worker = None;
+        let after = seat.home.failed(failure, now_ms, &self.seed, &self.troupe.limits);
+        seat.again_ms = after.map(|after| now_ms.saturating_add_unsigned(after));
+    }
+
     /// Steps one worker; true where it had nothing to do.
     fn step(&mut self, index: usize) -> Result<bool, RuntimeError> {
-        let now_ms = self.now_ms();
-        let Some(seat) = self.seats.get_mut(index) else { return Ok(true) };
-        if seat.worker.is_none() && seat.again_ms.is_some_and(|again| again <= now_ms) {
-            seat.again_ms = None;
-            let agent = self.troupe.agents.get(seat.home.agent_index);
-            let agent = agent.ok_or_else(|| RuntimeError::UnknownAgent(seat.home.name.clone()))?;
-            let sink: Arc<dyn CommitSink> = Arc::<Direct>::clone(&self.sink);
-            let ground = Ground {
-                agent: agent.as_ref(),
-                journal: &self.journal,
-                sink,
-                limits: &self.troupe.limits,
-                disturbance: self.troupe.disturbance.clone(),
-                seed: self.seed,
-            };
-            match seat.home.start(ground) {
-                Ok(worker) => seat.worker = Some(worker),
-                Err(failure) => {
-                    let after = seat.home.failed(&failure, now_ms, &self.seed, &self.troupe.limits);
-                    seat.again_ms = after.map(|after| now_ms.saturating_add_unsigned(after));
-                }
-            }
-        }
-        let Some(worker) = seat.worker.as_mut() else { return Ok(true) };
+        self.take_seat(index)?;
         let head = self.journal.head();
-        if worker.cursor() == head {
+        let Some(seat) = self.seats.get_mut(index) else { return Ok(true) };
+        let Some(worker) = seat.worker.as_mut() else { return Ok(true) };
+        if worker.cursor() == head || seat.home.is_paused() {
             return Ok(true);
         }
         match seat.home.step(worker.as_mut()) {
             Ok(progress) => Ok(progress == Progress::Idle && self.journal.head() == head),
             Err(failure) => {
-                seat.worker = None;
-                let after = seat.home.failed(&failure, now_ms, &self.seed, &self.troupe.limits);
-                seat.again_ms = after.map(|after| now_ms.saturating_add_unsigned(after));
-                Ok(after != Some(0))
+                self.fell(index, &failure);
+                Ok(false)
             }
         }
     }
@@ -206,6 +247,10 @@ impl Driver {
     fn perform_effects(&mut self) -> Result<bool, RuntimeError> {
         let pending = std::mem::take(&mut *self.sink.effects.lock());
         let any = !pending.is_empty();
+        if any {
+            // What can't be taken back waits for the disk.
+            self.journal.sync()?;
+        }
         for effect in pending {
             let name = self.journal.name_of(effect.topic);
             let Some(performer) = self.troupe.performers.get(name.as_str()) else {
@@ -216,8 +261,8 @@ impl Driver {
             loop {
                 attempt += 1;
                 let call = EffectCall { id: effect.id, attempt };
-                let performed =
-                    crate::live::block_on(performer.perform(effect.body.clone(), call, Arc::clone(&self.journal)));
+                let journal = Arc::clone(&self.journal);
+                let performed = self.outside.block_on(|| performer.perform(effect.body.clone(), call, journal));
                 match performed {
                     Ok(outcome) => {
                         self.submit(answered(&self.journal, &effect, outcome)?)?;
@@ -303,20 +348,18 @@ impl Driver {
         self.seats.iter().filter(|seat| is_of::<A>(seat)).count()
     }
 
-    /// What can be seen of all agents.
-    pub fn status(&self) -> Vec<AgentStatus> {
-        status(&self.seats, &self.troupe.agents, self.journal.head())
-    }
-
     /// Writes all changed state, syncs, and gives the troupe back.
     ///
     /// # Errors
     /// The store's error.
     pub fn stop(mut self) -> Result<Troupe, RuntimeError> {
-        let now_ms = self.now_ms();
         for seat in &mut self.seats {
             if let Some(worker) = seat.worker.as_mut() {
-                worker.write_behind(now_ms, true)?;
+                worker.write_behind(true).map_err(|failure| RuntimeError::Unavailable {
+                    agent: seat.home.name.clone(),
+                    worker: seat.home.worker,
+                    why: failure.what,
+                })?;
             }
         }
         self.journal.sync()?;
@@ -338,66 +381,4 @@ impl Driver {
 
 fn is_of<A: Agent>(seat: &Seat) -> bool {
     seat.home.name.rsplit_once('/').is_some_and(|(agent, _)| agent == A::NAME)
-}
-
-/// An entry from outside, ready for a commit.
-///
-/// # Errors
-/// The store's error.
-pub fn new_entry<T: Topic>(journal: &Journal, dedup: u64, event: T) -> Result<NewEntry, StoreError> {
-    Ok(NewEntry {
-        partition: event.partition().unwrap_or_default(),
-        topic: journal.name(T::NAME)?,
-        cause: 0,
-        dedup,
-        body: codec::encode(T::VERSION, &event)?,
-        decoded: Some(Arc::new(event)),
-    })
-}
-
-pub(crate) fn answered(journal: &Journal, effect: &PendingEffect, outcome: Outcome) -> Result<Commit, StoreError> {
-    let mut commit = Commit::new(impresario_store::OUTSIDE);
-    commit.settled.push(effect.id);
-    commit.durability = Durability::Synced;
-    commit.entries.push(NewEntry {
-        partition: outcome.partition.unwrap_or(effect.partition),
-        topic: journal.name(outcome.topic)?,
-        cause: effect.id.seq,
-        dedup: 0,
-        body: outcome.body,
-        decoded: None,
-    });
-    Ok(commit)
-}
-
-pub(crate) fn given_up(
-    journal: &Journal,
-    effect: &PendingEffect,
-    name: &str,
-    why: &str,
-    attempts: u32,
-) -> Result<Commit, StoreError> {
-    tracing::warn!(effect = name, id = %effect.id, why, attempts, "an effect is given up");
-    let failed = EffectFailed { effect: name.to_owned(), id: effect.id.to_string(), why: why.to_owned(), attempts };
-    let body = codec::encode(EffectFailed::VERSION, &failed)?;
-    answered(journal, effect, Outcome { topic: EffectFailed::NAME, partition: None, body })
-}
-
-/// The entries of a journal from `from` on, one by one.
-///
-/// # Errors
-/// Damage with its place, or the store's error; what `look` says.
-pub fn each_entry<E: From<StoreError>>(
-    journal: &Journal,
-    from: Seq,
-    mut look: impl FnMut(&Entry) -> Result<(), E>,
-) -> Result<(), E> {
-    let mut next = from.max(1);
-    while let Some(chunk) = journal.chunk(next)? {
-        for entry in chunk.from(next) {
-            look(entry)?;
-        }
-        next = chunk.last() + 1;
-    }
-    Ok(())
 }

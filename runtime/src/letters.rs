@@ -1,0 +1,214 @@
+//! Dead letters: entries an agent could not fold, set aside until somebody looks.
+//!
+//! A letter's row outlives its retry until the entry can't come again in a refold: a set-aside entry
+//! is skipped wherever it stands, and folded at the place of the entry that brings it again.
+
+use std::collections::BTreeMap;
+
+use impresario_store::{Commit, Journal, NameId, NewEntry, OUTSIDE, Op, Seq, StoreError, codec};
+use serde::{Deserialize, Serialize};
+
+use crate::{RuntimeError, Topic};
+
+/// Letters one page may hold.
+const PAGE_MAX: usize = 1_000;
+
+/// An entry an agent could not fold was set aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// The agent.
+    pub agent: String,
+    /// Which of its workers.
+    pub worker: u32,
+    /// The entry.
+    pub entry: Seq,
+    /// Why, without personal data.
+    pub why: String,
+}
+
+impl Topic for DeadLetter {
+    const NAME: &'static str = "letter.dead";
+}
+
+/// A dead letter that waits to be retried or dropped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WaitingLetter {
+    /// The entry.
+    pub seq: Seq,
+    /// Which of the agent's workers.
+    pub worker: usize,
+    /// The entry's topic.
+    pub topic: String,
+    /// Journal time of the entry, milliseconds since 1970 UTC.
+    pub at_ms: i64,
+    /// Why it was set aside.
+    pub why: String,
+}
+
+/// Says to one worker that a letter of its is to be folded after all, or dropped for good.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct LetterAgain {
+    pub(crate) entry: Seq,
+    pub(crate) drop: bool,
+}
+
+pub(crate) fn again_topic(agent: &str) -> String {
+    format!("{agent}.letter.again")
+}
+
+fn owner_name(agent: &str, worker: usize) -> String {
+    format!("{agent}/{worker}/dead")
+}
+
+/// How a letter stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Standing {
+    /// Set aside.
+    Waiting,
+    /// Folded after all, at the place of this entry.
+    Retried(Seq),
+    /// Not to be folded any more.
+    Dropped,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredLetter {
+    standing: Standing,
+    why: String,
+}
+
+/// The letters of one worker.
+pub(crate) struct Letters {
+    owner: NameId,
+    standing: BTreeMap<Seq, Standing>,
+}
+
+impl Letters {
+    pub(crate) fn read(journal: &Journal, agent: &str, worker: usize) -> Result<Self, StoreError> {
+        let owner = journal.name(&owner_name(agent, worker))?;
+        let mut letters = Self { owner, standing: BTreeMap::new() };
+        each_row(journal, owner, 0, |seq, letter| {
+            letters.standing.insert(seq, letter.standing);
+            true
+        })?;
+        Ok(letters)
+    }
+
+    pub(crate) fn standing(&self, seq: Seq) -> Option<Standing> {
+        self.standing.get(&seq).copied()
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.standing.values().filter(|standing| **standing == Standing::Waiting).count()
+    }
+
+    /// The write that keeps how a letter stands from now on.
+    pub(crate) fn put(&mut self, seq: Seq, standing: Standing, why: &str) -> Result<Op, StoreError> {
+        self.standing.insert(seq, standing);
+        let body = codec::encode(1, &StoredLetter { standing, why: why.to_owned() })?;
+        Ok(Journal::state_write(self.owner, &seq.to_be_bytes(), seq, &body))
+    }
+
+    /// Forgets settled letters that no refold from `floor` on can meet again.
+    pub(crate) fn forget(&mut self, floor: Seq) -> Vec<Op> {
+        let over = |seq: Seq, standing: Standing| match standing {
+            Standing::Waiting => false,
+            Standing::Retried(at) => at <= floor,
+            Standing::Dropped => seq <= floor,
+        };
+        let gone = self.standing.iter().filter(|(seq, standing)| over(**seq, **standing));
+        let gone: Vec<_> = gone.map(|(seq, _)| *seq).collect();
+        self.standing.retain(|seq, standing| !over(*seq, *standing));
+        gone.iter().map(|seq| Journal::state_delete(self.owner, &seq.to_be_bytes())).collect()
+    }
+}
+
+fn each_row(
+    journal: &Journal,
+    owner: NameId,
+    from: Seq,
+    mut look: impl FnMut(Seq, StoredLetter) -> bool,
+) -> Result<(), StoreError> {
+    let mut next = from.to_be_bytes().to_vec();
+    loop {
+        let rows = journal.states(owner, &next, PAGE_MAX)?;
+        for row in &rows {
+            if !look(row.seq, codec::decode(1, &row.body)?) {
+                return Ok(());
+            }
+        }
+        match rows.last() {
+            Some(last) if rows.len() == PAGE_MAX => {
+                next = last.key.to_vec();
+                next.push(0);
+            }
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// The letters of an agent that wait, after the entry `after`, at most `limit` (1,000), in order.
+pub(crate) fn list(
+    journal: &Journal,
+    agent: &str,
+    workers: usize,
+    after: Seq,
+    limit: usize,
+) -> Result<Vec<WaitingLetter>, RuntimeError> {
+    let limit = limit.min(PAGE_MAX);
+    let mut found = Vec::new();
+    for worker in 0..workers {
+        let Some(owner) = journal.known_name(&owner_name(agent, worker)) else { continue };
+        let mut left = limit;
+        each_row(journal, owner, after.saturating_add(1), |seq, letter| {
+            if left > 0 && letter.standing == Standing::Waiting {
+                left -= 1;
+                found.push(WaitingLetter { seq, worker, topic: String::new(), at_ms: 0, why: letter.why });
+            }
+            left > 0
+        })?;
+    }
+    found.sort_by_key(|letter| (letter.seq, letter.worker));
+    found.truncate(limit);
+    for letter in &mut found {
+        let chunk = journal.chunk(letter.seq)?;
+        if let Some(entry) = chunk.as_ref().and_then(|chunk| chunk.get(letter.seq)) {
+            letter.topic = journal.name_of(entry.topic);
+            letter.at_ms = entry.at_ms;
+        }
+    }
+    Ok(found)
+}
+
+/// The commit that has the letter `seq` folded again, or dropped, by each worker that set it aside.
+pub(crate) fn again(
+    journal: &Journal,
+    agent: &str,
+    workers: usize,
+    seq: Seq,
+    drop: bool,
+) -> Result<Commit, RuntimeError> {
+    let mut commit = Commit::new(OUTSIDE);
+    commit.durability = impresario_store::Durability::Synced;
+    for worker in 0..workers {
+        let Some(owner) = journal.known_name(&owner_name(agent, worker)) else { continue };
+        let Some(row) = journal.state(owner, &seq.to_be_bytes())? else { continue };
+        let letter: StoredLetter = codec::decode(1, &row.body)?;
+        if letter.standing != Standing::Waiting {
+            continue;
+        }
+        commit.entries.push(NewEntry {
+            partition: worker as u16,
+            topic: journal.name(&again_topic(agent))?,
+            cause: seq,
+            dedup: 0,
+            body: codec::encode(1, &LetterAgain { entry: seq, drop })?,
+            decoded: None,
+        });
+    }
+    if commit.entries.is_empty() {
+        return Err(RuntimeError::UnknownLetter { agent: agent.to_owned(), seq });
+    }
+    Ok(commit)
+}

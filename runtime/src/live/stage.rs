@@ -1,0 +1,274 @@
+//! The stage: what all actors of a host share.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use impresario_store::{Commit, Journal, PendingEffect, Receipt, StoreError, Writer, WriterEvents};
+use parking_lot::Mutex;
+use ractor::ActorRef;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::{actor::WorkerMessage, bell::Bell, effects::EffectCounts};
+use crate::{
+    Clock, Failure, RunSeed, RuntimeLimits, Troupe,
+    clock::process_ms,
+    home::{Ground, Home},
+    troupe::AnyPerformer,
+    worker::{AnyWorker, CommitSink, Fate, Progress},
+};
+
+/// What all actors of a host share.
+pub(super) struct Stage {
+    journal: Arc<Journal>,
+    writer: Mutex<Option<Arc<Writer>>>,
+    pub(super) troupe: Troupe,
+    seed: RunSeed,
+    clock: Arc<dyn Clock>,
+    pub(super) homes: Vec<Home>,
+    pub(super) bells: Vec<Bell>,
+    /// Why a worker fell, until its supervisor asks.
+    falls: Mutex<Vec<Option<Failure>>>,
+    effects: EffectCounts,
+    pub(super) progress: Notify,
+    /// Nothing is taken from outside any more.
+    shut: AtomicBool,
+    /// Nobody is started any more.
+    closing: AtomicBool,
+    failed: AtomicBool,
+}
+
+impl Stage {
+    pub(super) fn new(
+        journal: Arc<Journal>,
+        troupe: Troupe,
+        seed: RunSeed,
+        clock: Arc<dyn Clock>,
+        homes: Vec<Home>,
+    ) -> Self {
+        Self {
+            journal,
+            writer: Mutex::new(None),
+            troupe,
+            seed,
+            clock,
+            bells: homes.iter().map(|_| Bell::default()).collect(),
+            falls: Mutex::new(homes.iter().map(|_| None).collect()),
+            homes,
+            effects: EffectCounts::default(),
+            progress: Notify::new(),
+            shut: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+        }
+    }
+
+    /// Starts the journal's writer; effects that were pending come first.
+    pub(super) fn open(
+        self: &Arc<Self>,
+        pending: Vec<PendingEffect>,
+    ) -> Result<mpsc::UnboundedReceiver<PendingEffect>, StoreError> {
+        let (effects, performing) = mpsc::unbounded_channel();
+        let events = Events { stage: Arc::clone(self), effects };
+        events.effects(pending);
+        *self.writer.lock() = Some(Arc::new(Writer::start(Arc::clone(&self.journal), events)?));
+        Ok(performing)
+    }
+
+    pub(super) fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    pub(super) fn limits(&self) -> &RuntimeLimits {
+        &self.troupe.limits
+    }
+
+    pub(super) fn effects(&self) -> &EffectCounts {
+        &self.effects
+    }
+
+    pub(super) fn now_ms(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    pub(super) fn performer(&self, name: &str) -> Option<Arc<dyn AnyPerformer>> {
+        self.troupe.performers.get(name).map(Arc::clone)
+    }
+
+    /// Closes the door; true for the first who does.
+    pub(super) fn shut(&self) -> bool {
+        !self.shut.swap(true, Ordering::AcqRel)
+    }
+
+    pub(super) fn is_shut(&self) -> bool {
+        self.shut.load(Ordering::Acquire)
+    }
+
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_paused(&self, seat: usize) -> bool {
+        self.homes.get(seat).is_some_and(Home::is_paused)
+    }
+
+    pub(super) fn start_worker(self: &Arc<Self>, seat: usize) -> Result<Box<dyn AnyWorker>, Failure> {
+        let gone = || Failure::of_worker("there is no such worker");
+        let home = self.homes.get(seat).ok_or_else(gone)?;
+        let agent = self.troupe.agents.get(home.agent_index).ok_or_else(gone)?;
+        home.start(Ground {
+            agent: agent.as_ref(),
+            journal: &self.journal,
+            sink: Arc::new(Queue(Arc::clone(self))),
+            limits: self.limits(),
+            disturbance: self.troupe.disturbance.clone(),
+            seed: self.seed,
+        })
+    }
+
+    pub(super) fn step(&self, seat: usize, worker: &mut dyn AnyWorker) -> Result<Progress, Failure> {
+        match self.homes.get(seat) {
+            Some(home) => home.step(worker),
+            None => Ok(Progress::Idle),
+        }
+    }
+
+    pub(super) fn fell(&self, seat: usize, failure: Failure) {
+        if let Some(place) = self.falls.lock().get_mut(seat) {
+            *place = Some(failure);
+        }
+    }
+
+    /// After how long a fallen worker starts again; `None` for never.
+    pub(super) fn after_fall(&self, seat: usize, why: &str) -> Option<u64> {
+        let failure = self.falls.lock().get_mut(seat).and_then(Option::take);
+        // Who left no word was killed: no entry is to blame.
+        let failure = failure.unwrap_or_else(|| Failure::of_worker(why));
+        // Real time: a clock that stands with its data must not keep a worker down.
+        self.homes.get(seat)?.failed(&failure, process_ms(), &self.seed, self.limits())
+    }
+
+    pub(super) fn resume_suspended(&self, seat: usize) -> bool {
+        let suspended = self.homes.get(seat).filter(|home| home.is_suspended());
+        if let Some(home) = suspended {
+            home.resumed();
+        }
+        suspended.is_some()
+    }
+
+    pub(super) fn hang_bell(&self, seat: usize, door: ActorRef<WorkerMessage>) {
+        if let Some(bell) = self.bells.get(seat) {
+            bell.hang(door);
+        }
+    }
+
+    pub(super) fn take_down_bell(&self, seat: usize) {
+        if let Some(bell) = self.bells.get(seat) {
+            bell.take_down();
+        }
+    }
+
+    pub(super) fn bell_heard(&self, seat: usize) {
+        if let Some(bell) = self.bells.get(seat) {
+            bell.heard();
+        }
+    }
+
+    pub(super) fn ring(&self, seat: usize) {
+        if let Some(bell) = self.bells.get(seat) {
+            bell.ring();
+        }
+    }
+
+    pub(super) fn progressed(&self) {
+        self.progress.notify_waiters();
+    }
+
+    pub(super) fn writer(&self) -> Result<Arc<Writer>, StoreError> {
+        self.writer.lock().clone().ok_or(StoreError::Closed)
+    }
+
+    /// Ends the writer's thread: what waits is written and synced.
+    pub(super) fn close_writer(&self) {
+        let writer = self.writer.lock().take();
+        if let Some(writer) = writer {
+            writer.close();
+        }
+    }
+
+    /// Appends, waiting for a place in the queue; for answers, which must not be lost.
+    pub(super) async fn submit(&self, commit: Commit) -> Result<Receipt, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.writer()?.send(commit, Some(Box::new(move |outcome| drop(reply.send(outcome)))))?;
+        answer.await.unwrap_or(Err(StoreError::Closed))
+    }
+}
+
+/// The way of a worker's commits to the writer thread.
+struct Queue(Arc<Stage>);
+
+impl CommitSink for Queue {
+    fn send(&self, commit: Commit, fate: &Arc<Fate>) -> Result<(), StoreError> {
+        let (fate, stage) = (Arc::clone(fate), Arc::clone(&self.0));
+        let reply = Box::new(move |outcome: Result<Receipt, StoreError>| {
+            match outcome {
+                Ok(_) => fate.is_in(),
+                Err(error) => {
+                    tracing::error!(%error, "a step was refused");
+                    fate.is_refused(&error);
+                }
+            }
+            stage.progressed();
+        });
+        self.0.writer()?.send(commit, Some(reply))
+    }
+
+    fn barrier(&self) -> Result<(), StoreError> {
+        let (done, wait) = std::sync::mpsc::channel();
+        let reply = Box::new(move |outcome| {
+            let _ = done.send(outcome);
+        });
+        self.0.writer()?.send(Commit::new(impresario_store::OUTSIDE), Some(reply))?;
+        wait.recv().unwrap_or(Err(StoreError::Closed)).map(|_| ())
+    }
+
+    fn age_ms(&self) -> i64 {
+        process_ms()
+    }
+}
+
+struct Events {
+    stage: Arc<Stage>,
+    effects: mpsc::UnboundedSender<PendingEffect>,
+}
+
+impl WriterEvents for Events {
+    fn now_ms(&self) -> i64 {
+        self.stage.now_ms()
+    }
+
+    fn appended(&self) {
+        self.stage.bells.iter().for_each(Bell::ring);
+    }
+
+    fn effects(&self, effects: Vec<PendingEffect>) {
+        self.stage.effects.pending.fetch_add(effects.len() as u64, Ordering::AcqRel);
+        for effect in effects {
+            let _ = self.effects.send(effect);
+        }
+    }
+
+    fn failed(&self, _: &StoreError) {
+        self.stage.failed.store(true, Ordering::Release);
+        self.stage.progressed();
+    }
+}
