@@ -159,7 +159,7 @@ impl Default for IngestLimits {
 
 impl Default for AgentsConfig {
     fn default() -> Self {
-        Self { workers: 2, threads: 2 }
+        Self { workers: 1, threads: 2 }
     }
 }
 
