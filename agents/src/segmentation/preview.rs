@@ -40,7 +40,7 @@ pub struct Preview {
     pub seq: Seq,
 }
 
-/// Who would be in a segment of this condition at `now`. Reads the whole journal: not on an agent's thread.
+/// Who would be in a segment of this condition at `now`, by what was known then. Reads the whole journal: not on an agent's thread.
 ///
 /// # Errors
 /// What is wrong with the condition.
@@ -107,7 +107,7 @@ fn is_in(person: &mut Person, definitions: &Definitions, order: &[u32], now: Mil
     holds
 }
 
-/// Everybody, as the journal tells of them, measured for `definitions`.
+/// Everybody, as the journal tells of them up to `now`, measured for `definitions`.
 fn people(
     journal: &Journal,
     definitions: &Definitions,
@@ -124,6 +124,10 @@ fn people(
             at_hand.pop_front();
         }
         for entry in chunk.from(next).iter().filter(|entry| entry.erased.is_none()) {
+            if entry.at_ms > now {
+                people.retain(|_, person| person.profile().is_some());
+                return Ok((people, entry.seq - 1));
+            }
             if Some(entry.topic) == changed_topic {
                 let changed: &ProfileChanged = entry.decode(ProfileChanged::VERSION)?;
                 let person = people.entry(changed.profile).or_default();
