@@ -10,6 +10,7 @@ pub mod config;
 mod control;
 pub mod directory;
 mod http;
+pub mod import;
 pub mod ingest;
 pub mod keys;
 mod problem;

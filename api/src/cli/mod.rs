@@ -8,6 +8,7 @@ pub mod import;
 pub mod keys;
 pub mod log;
 pub mod output;
+mod progress;
 pub mod replay;
 pub mod serve;
 pub mod verify;

@@ -8,6 +8,7 @@
 mod event;
 pub mod handlers;
 mod item;
+mod line;
 mod parse;
 mod reject;
 mod scan;
@@ -15,5 +16,6 @@ pub mod sources;
 mod time;
 
 pub use event::{ID_BYTES_MAX, MESSAGE_ID_CHARS_MAX, NAME_BYTES_MAX};
+pub(crate) use line::event_of_line;
 pub use reject::RejectionView;
 pub use time::EARLIEST_MS;

@@ -98,6 +98,37 @@ impl Journal {
         self.engine.get(&meta_key(name))
     }
 
+    /// Visits the small values of the directory whose names begin with `prefix`, in order of names.
+    ///
+    /// # Errors
+    /// The engine's own error; what `visit` says.
+    pub fn metas<E: From<StoreError>>(
+        &self,
+        prefix: &str,
+        mut visit: impl FnMut(&str, &Bytes) -> Result<(), E>,
+    ) -> Result<(), E> {
+        const ROWS: usize = 256;
+        let first = meta_key(prefix);
+        let (_, end) = keys::space(keys::META);
+        let mut from = first.clone();
+        loop {
+            let rows = self.engine.scan(&from, Some(&end), ROWS)?;
+            for (key, value) in &rows {
+                if !key.starts_with(&first) {
+                    return Ok(());
+                }
+                visit(&String::from_utf8_lossy(key.get(1..).unwrap_or_default()), value)?;
+            }
+            match rows.last() {
+                Some((key, _)) if rows.len() == ROWS => {
+                    from = key.to_vec();
+                    from.push(0);
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
     /// The write that keeps a small value of the directory itself.
     pub fn meta_write(name: &str, value: &[u8]) -> Op {
         Op::Put(meta_key(name), Bytes::copy_from_slice(value))

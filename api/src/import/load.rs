@@ -1,0 +1,224 @@
+//! Taking a feed into a data directory: on the data's clock, or as late events under the present.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, sync_channel},
+    },
+};
+
+use impresario_agents::vocabulary::Millis;
+use impresario_runtime::{
+    Clock, Driver, RunSeed, RuntimeError, Troupe, new_entry,
+    store::{Commit, Journal, OUTSIDE},
+};
+
+use super::{
+    feed::{Batch, Feed, Rules, Stop, Totals},
+    ledger::Ledger,
+    limits::{BATCHES_WAITING_MAX, COMMIT_ROWS_MAX},
+    mapping::Mapping,
+    rejects::Rejects,
+    source::Source,
+};
+use crate::config::IngestLimits;
+
+/// Rows between two syncs of the disk. What a power cut takes is read again by the next import.
+const ROWS_PER_SYNC: usize = 20_000;
+
+/// Under whose time the rows are folded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carry {
+    /// The directory's clock moves with the rows, in the order of time: timers fire in between.
+    DataClock,
+    /// The rows are late events under the present.
+    Present,
+}
+
+/// What an import is to do.
+pub struct Import<'a> {
+    /// The files, in the order given.
+    pub sources: Vec<Source>,
+    /// What their columns mean.
+    pub mapping: &'a Mapping,
+    /// Under whose time.
+    pub carry: Carry,
+    /// A directory for the text of gzipped files that must be read at a place.
+    pub spool: &'a Path,
+    /// The machine's clock.
+    pub clock: &'a dyn Clock,
+    /// The limits of the door, for JSON lines.
+    pub limits: IngestLimits,
+}
+
+/// How far an import is, for whoever shows it.
+#[derive(Debug, Default)]
+pub struct Far {
+    /// Bytes of the files read.
+    pub bytes: Arc<AtomicU64>,
+    /// Rows folded.
+    pub folded: AtomicU64,
+}
+
+/// What an import came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// What was read.
+    pub totals: Totals,
+    /// Events that went into the journal.
+    pub imported: u64,
+    /// Of them, those that happened before the directory's time.
+    pub late: u64,
+    /// The directory's time at the end.
+    pub now_ms: Millis,
+}
+
+/// Why an import ended early; what it took in before stays, and the next one goes on from there.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The files.
+    Stop(Stop),
+    /// The directory.
+    Runtime(RuntimeError),
+}
+
+impl From<RuntimeError> for LoadError {
+    fn from(error: RuntimeError) -> Self {
+        Self::Runtime(error)
+    }
+}
+
+impl Import<'_> {
+    /// Takes the rows into the journal and folds them. Reading and folding run side by side.
+    ///
+    /// # Errors
+    /// A file that can't be read or does not fit the mapping; the directory's error.
+    pub fn run(
+        self,
+        journal: &Arc<Journal>,
+        troupe: Troupe,
+        seed: RunSeed,
+        rejects: &mut Rejects,
+        far: &Far,
+    ) -> Result<Loaded, LoadError> {
+        const DAY_MS: i64 = 86_400_000;
+        // A day of grace: zones, and clocks that are a little off.
+        let rules = Rules { latest_ms: self.clock.now_ms().saturating_add(DAY_MS), limits: self.limits };
+        let mut ledger = Ledger::open(journal, self.mapping.digest()).map_err(RuntimeError::from)?;
+        // The marks are written by the folding side, while the reading side looks rows up.
+        let mut marks = ledger.marks();
+        let feed = Feed::new(self.sources, self.mapping, rules, Arc::clone(&far.bytes), &mut ledger, rejects);
+        let feed = feed.map_err(LoadError::Stop)?;
+        let (batches, waiting) = sync_channel(BATCHES_WAITING_MAX);
+        let (carry, spool) = (self.carry, self.spool);
+        std::thread::scope(|scope| {
+            let reading = scope.spawn(move || {
+                let give = |batch| batches.send(batch).map_err(|_| Stop::Gone);
+                match carry {
+                    Carry::DataClock => feed.by_time(spool, give),
+                    Carry::Present => feed.by_file(give),
+                }
+            });
+            let mut hand = Hand { carry, clock: self.clock, loaded: Loaded::default(), unsynced: 0 };
+            let folded = hand.fold_all(journal, troupe, seed, waiting, &mut marks, far);
+            let read = reading.join().unwrap_or(Err(Stop::Gone));
+            folded?;
+            hand.loaded.totals = read.map_err(LoadError::Stop)?;
+            Ok(hand.loaded)
+        })
+    }
+}
+
+/// The folding side.
+struct Hand<'a> {
+    carry: Carry,
+    clock: &'a dyn Clock,
+    loaded: Loaded,
+    unsynced: usize,
+}
+
+impl Hand<'_> {
+    #[expect(clippy::needless_pass_by_value, reason = "dropping the receiver is what stops the reading side")]
+    fn fold_all(
+        &mut self,
+        journal: &Arc<Journal>,
+        troupe: Troupe,
+        seed: RunSeed,
+        waiting: Receiver<Batch>,
+        marks: &mut super::ledger::Marks,
+        far: &Far,
+    ) -> Result<(), RuntimeError> {
+        let mut driver = None;
+        let mut troupe = Some(troupe);
+        while let Ok(batch) = waiting.recv() {
+            if driver.is_none() {
+                driver = self.start(journal, troupe.take(), seed, batch.at_ms)?;
+            }
+            let Some(driver) = driver.as_mut() else { break };
+            let count = batch.rows.len();
+            self.fold(driver, batch, marks)?;
+            far.folded.fetch_add(count as u64, Ordering::Relaxed);
+            self.unsynced += count;
+            if self.unsynced >= ROWS_PER_SYNC {
+                journal.sync()?;
+                self.unsynced = 0;
+            }
+        }
+        // An import with nothing new still brings the directory to rest.
+        if driver.is_none() && self.carry == Carry::DataClock {
+            driver = self.start(journal, troupe.take(), seed, journal.last_at().unwrap_or_default())?;
+        }
+        if let Some(mut driver) = driver {
+            driver.settle()?;
+            self.loaded.now_ms = driver.now_ms();
+            driver.stop()?;
+        }
+        Ok(())
+    }
+
+    fn start(
+        &self,
+        journal: &Arc<Journal>,
+        troupe: Option<Troupe>,
+        seed: RunSeed,
+        first_ms: Millis,
+    ) -> Result<Option<Driver>, RuntimeError> {
+        let Some(troupe) = troupe else { return Ok(None) };
+        let now_ms = match self.carry {
+            Carry::Present => self.clock.now_ms(),
+            Carry::DataClock => journal.last_at().unwrap_or(first_ms),
+        };
+        Driver::start(Arc::clone(journal), troupe, seed, now_ms).map(Some)
+    }
+
+    fn fold(
+        &mut self,
+        driver: &mut Driver,
+        batch: Batch,
+        marks: &mut super::ledger::Marks,
+    ) -> Result<(), RuntimeError> {
+        let to_ms = match self.carry {
+            Carry::Present => self.clock.now_ms(),
+            Carry::DataClock => batch.at_ms,
+        };
+        if to_ms > driver.now_ms() {
+            driver.advance_to(to_ms)?;
+        }
+        debug_assert!(batch.rows.len() <= COMMIT_ROWS_MAX, "a batch is one commit");
+        let now_ms = driver.now_ms();
+        let mut commit = Commit::new(OUTSIDE);
+        commit.entries.reserve(batch.events.len());
+        for mut event in batch.events {
+            self.loaded.late += u64::from(event.at_ms < now_ms);
+            event.received_at_ms = now_ms;
+            event.at_ms = event.at_ms.min(now_ms);
+            commit.entries.push(new_entry(driver.journal(), 0, event)?);
+        }
+        self.loaded.imported += commit.entries.len() as u64;
+        commit.writes.push(marks.write(&batch.rows));
+        driver.submit(commit)?;
+        driver.settle()
+    }
+}
