@@ -80,7 +80,7 @@ pub enum Command {
     /// Lists, makes and revokes keys, with the server stopped
     Keys(keys::KeysArgs),
     /// Takes in events of a file
-    Import(import::ImportArgs),
+    Import(Box<import::ImportArgs>),
     /// Writes out what is in a data directory
     Export(export::ExportArgs),
     /// Checks every block and the hash chain of a data directory

@@ -87,7 +87,7 @@ impl Shape {
         let reader = source.reader(&Arc::default()).map_err(|error| io_stop(source, error))?;
         let mut records = Records::new(reader, Cut::Lines, RECORD_BYTES_MAX);
         let first = loop {
-            match records.next().map_err(|error| io_stop(source, error))? {
+            match records.read().map_err(|error| io_stop(source, error))? {
                 Next::Record(record) => break String::from_utf8_lossy(record.bytes).into_owned(),
                 Next::Refused { .. } => {}
                 Next::End => return Ok(Self::Segment),
@@ -265,7 +265,7 @@ impl<'a> Feed<'a> {
         let mut records = Records::new(reader, shape.cut(), RECORD_BYTES_MAX);
         let mut header = shape.has_header();
         loop {
-            let (line, fault) = match records.next().map_err(|error| io_stop(source, error))? {
+            let (line, fault) = match records.read().map_err(|error| io_stop(source, error))? {
                 Next::End => return Ok(()),
                 _ if std::mem::take(&mut header) => continue,
                 Next::Refused { line, why } => (line, why.into()),

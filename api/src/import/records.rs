@@ -85,7 +85,7 @@ impl<R: Read> Records<R> {
     ///
     /// # Errors
     /// The reader's.
-    pub fn next(&mut self) -> io::Result<Next<'_>> {
+    pub fn read(&mut self) -> io::Result<Next<'_>> {
         if !self.begun {
             self.begun = true;
             self.skip_byte_order_mark()?;
@@ -253,7 +253,7 @@ mod tests {
         let mut records = Records::new(Drip(text.as_bytes()), cut, 16);
         let mut found = Vec::new();
         loop {
-            match records.next().expect("memory can be read") {
+            match records.read().expect("memory can be read") {
                 Next::Record(record) => {
                     let bytes = String::from_utf8_lossy(record.bytes).into_owned();
                     let from = usize::try_from(record.offset).expect("a short text");
