@@ -28,6 +28,9 @@ use crate::config::IngestLimits;
 /// Rows between two syncs of the disk. What a power cut takes is read again by the next import.
 const ROWS_PER_SYNC: usize = 20_000;
 
+/// Entries that wait in memory for others before the engine gets them.
+const HELD_ENTRIES_MAX: usize = 4_096;
+
 /// Under whose time the rows are folded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carry {
@@ -190,6 +193,7 @@ impl Hand<'_> {
             Carry::Present => self.clock.now_ms(),
             Carry::DataClock => journal.last_at().unwrap_or(first_ms),
         };
+        journal.hold_back(HELD_ENTRIES_MAX);
         Driver::start(Arc::clone(journal), troupe, seed, now_ms).map(Some)
     }
 

@@ -207,7 +207,7 @@ impl Core {
             self.outbox.remove(id);
             group.batch.ops.push(Op::Delete(keys::effect(id)));
         }
-        group.has_state |= !commit.writes.is_empty();
+        group.has_state |= commit.writes.iter().any(|op| !keys::is_meta(op.key()));
         group.batch.ops.extend(commit.writes);
         if let Some(key) = commit.request {
             group.batch.ops.push(self.requests.remember(key, receipt.first, self.last_at));

@@ -17,6 +17,11 @@ pub(super) const TIMER: u8 = b't';
 pub(super) const WORKER: u8 = b'w';
 pub(super) const META: u8 = b'm';
 
+/// Whether a key is of the directory itself, and not of an agent's state.
+pub(super) fn is_meta(key: &[u8]) -> bool {
+    key.first() == Some(&META)
+}
+
 /// The bounds of one space.
 pub(super) fn space(first: u8) -> ([u8; 1], [u8; 1]) {
     ([first], [first + 1])

@@ -95,6 +95,7 @@ impl Journal {
     /// # Errors
     /// The engine's own error.
     pub fn meta(&self, name: &str) -> Result<Option<Bytes>, StoreError> {
+        self.write_held()?;
         self.engine.get(&meta_key(name))
     }
 
