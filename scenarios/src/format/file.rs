@@ -1,0 +1,219 @@
+//! The shape of a scenario file, as serde reads it. What it means is worked out in the plan.
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use serde_saphyr::Spanned;
+
+/// A whole file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct File {
+    pub(crate) scenario: Spanned<String>,
+    pub(crate) start: Spanned<String>,
+    pub(crate) seed: u64,
+    pub(crate) people: IndexMap<String, Spanned<PersonFile>>,
+    #[serde(default)]
+    pub(crate) segments: IndexMap<String, Spanned<Map<String, Value>>>,
+    #[serde(default)]
+    pub(crate) goals: IndexMap<String, Spanned<Map<String, Value>>>,
+    pub(crate) timeline: Vec<Spanned<TimelineFile>>,
+    #[serde(default)]
+    pub(crate) faults: FaultsFile,
+    #[serde(default)]
+    pub(crate) always: Vec<Invariant>,
+}
+
+/// One named person, or a whole population.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PersonFile {
+    pub(crate) like: Option<Spanned<String>>,
+    pub(crate) id: Option<String>,
+    pub(crate) email: Option<String>,
+    pub(crate) phone: Option<String>,
+    pub(crate) push: Option<String>,
+    pub(crate) device: Option<String>,
+    pub(crate) external: Option<IndexMap<String, String>>,
+    pub(crate) zone: Option<Spanned<String>>,
+    pub(crate) consent: Option<Vec<String>>,
+    pub(crate) traits: Option<Map<String, Value>>,
+    pub(crate) population: Option<Spanned<PopulationFile>>,
+}
+
+/// People who are alike, with habits the system never sees.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PopulationFile {
+    pub(crate) count: Spanned<u32>,
+    pub(crate) seed: Option<u64>,
+    pub(crate) habits: Vec<Spanned<HabitFile>>,
+}
+
+/// Something a generated person does again and again.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HabitFile {
+    pub(crate) track: String,
+    #[serde(default)]
+    pub(crate) properties: Map<String, Value>,
+    pub(crate) every: Option<Spanned<String>>,
+    pub(crate) per_day: Option<Spanned<f64>>,
+    pub(crate) differ: Option<Spanned<String>>,
+    pub(crate) spread: Option<Spanned<String>>,
+    pub(crate) begin: Option<Spanned<String>>,
+    pub(crate) stop: Option<Spanned<String>>,
+}
+
+/// One entry of the timeline.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TimelineFile {
+    pub(crate) at: Spanned<String>,
+    #[serde(default)]
+    pub(crate) events: Vec<Spanned<EventFile>>,
+    #[serde(default)]
+    pub(crate) define_segment: IndexMap<String, Spanned<Map<String, Value>>>,
+    #[serde(default)]
+    pub(crate) set_goal: IndexMap<String, Spanned<Map<String, Value>>>,
+    #[serde(default)]
+    pub(crate) expect: Vec<Spanned<ExpectFile>>,
+}
+
+/// What somebody does.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EventFile {
+    pub(crate) who: Spanned<OneOrMore>,
+    pub(crate) track: Option<String>,
+    pub(crate) page: Option<String>,
+    pub(crate) screen: Option<String>,
+    pub(crate) identify: Option<Map<String, Value>>,
+    pub(crate) group: Option<String>,
+    pub(crate) alias: Option<String>,
+    pub(crate) properties: Option<Map<String, Value>>,
+    pub(crate) traits: Option<Map<String, Value>>,
+    pub(crate) times: Option<Spanned<u32>>,
+    pub(crate) every: Option<Spanned<String>>,
+    pub(crate) late: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) anonymous: bool,
+    pub(crate) device: Option<String>,
+    pub(crate) message_id: Option<Spanned<String>>,
+}
+
+/// A name, or a list of them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged, expecting = "a name or a list of names")]
+pub(crate) enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl OneOrMore {
+    pub(crate) fn names(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::More(names) => names,
+        }
+    }
+}
+
+/// What must have come of it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ExpectFile {
+    Segment(ExpectSegmentFile),
+    Profile(ExpectProfileFile),
+    DeadLetters(u64),
+    Profiles(u64),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExpectSegmentFile {
+    pub(crate) name: Spanned<String>,
+    pub(crate) has: Option<Spanned<OneOrMore>>,
+    pub(crate) has_not: Option<Spanned<OneOrMore>>,
+    pub(crate) size: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExpectProfileFile {
+    pub(crate) who: Spanned<OneOrMore>,
+    #[serde(default)]
+    pub(crate) traits: Map<String, Value>,
+    #[serde(default)]
+    pub(crate) features: IndexMap<String, Spanned<Value>>,
+    pub(crate) same_as: Option<Spanned<OneOrMore>>,
+    pub(crate) not_same_as: Option<Spanned<OneOrMore>>,
+}
+
+/// What goes wrong.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FaultsFile {
+    pub(crate) duplicates: Option<Spanned<DuplicatesFile>>,
+    pub(crate) late: Option<Spanned<LateFile>>,
+    pub(crate) reordered: Option<Spanned<ReorderedFile>>,
+    #[serde(default)]
+    pub(crate) panics: Vec<Spanned<PanicFile>>,
+    #[serde(default)]
+    pub(crate) kills: Vec<Spanned<KillFile>>,
+    #[serde(default)]
+    pub(crate) rotate_workers: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DuplicatesFile {
+    pub(crate) share: Spanned<String>,
+    pub(crate) within: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LateFile {
+    pub(crate) share: Spanned<String>,
+    pub(crate) by: Spanned<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReorderedFile {
+    pub(crate) within: Spanned<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PanicFile {
+    pub(crate) agent: String,
+    pub(crate) event: u64,
+    pub(crate) times: Spanned<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KillFile {
+    pub(crate) at: Option<Spanned<String>>,
+    pub(crate) after_commit: Option<u64>,
+}
+
+/// What must hold after every step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Invariant {
+    /// Who is in a segment is who entered it and has not left it, by the journal's entries.
+    MembershipMatchesEntries,
+    /// A segment's size is the number of its members.
+    SizeMatchesMembers,
+    /// No event is in the journal twice.
+    NoDuplicateEvents,
+    /// The journal's places, instants and hash chain hold.
+    JournalVerifies,
+    /// No entry was set aside.
+    NoDeadLetters,
+    /// At the end, people and memberships are what they would be without the faults.
+    FaultsChangeNothing,
+}

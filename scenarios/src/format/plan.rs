@@ -1,0 +1,167 @@
+//! From the file to what happens, in order.
+
+use std::collections::BTreeSet;
+
+use jiff::Zoned;
+use serde_json::{Map, Value};
+use serde_saphyr::Spanned;
+
+use super::{
+    EVENTS_MAX,
+    events::events,
+    expectations::expectation,
+    faults::faults,
+    file::{File, TimelineFile},
+    people::{self, Cast},
+    read_at,
+    time::Calendar,
+    wrong,
+};
+use crate::{
+    FormatError, Scenario,
+    model::{Action, Planned},
+    play::world::Standing,
+};
+
+/// What is defined up to here.
+#[derive(Default)]
+struct Segments {
+    names: BTreeSet<String>,
+    standing: Standing,
+}
+
+pub(crate) fn plan(file: &File) -> Result<Scenario, FormatError> {
+    check_name(&file.scenario)?;
+    let start: Zoned = read_at(&file.start, |text| {
+        text.parse().map_err(|_| {
+            format!("`{text}` is not an instant with its zone; write e.g. `2026-05-04T08:00:00+02:00[Europe/Warsaw]`")
+        })
+    })?;
+    let start_ms = start.timestamp().as_millisecond();
+    let zone = start.time_zone().clone();
+    let mut cast = people::cast(&file.people, file.seed)?;
+    let mut calendar = Calendar::new(start.clone());
+    let mut segments = Segments::default();
+    let mut planned = Vec::new();
+    define(&file.segments, start_ms, &mut segments, &mut planned)?;
+    set_goals(&file.goals, start_ms, &mut segments, &mut planned)?;
+    if file.timeline.is_empty() {
+        return Err(wrong(&file.scenario, "the timeline is empty: nothing would happen"));
+    }
+    for entry in &file.timeline {
+        timeline(entry, &mut calendar, &cast, &mut segments, &mut planned)?;
+    }
+    let end_ms = planned.iter().map(|planned| planned.at_ms).max().unwrap_or(start_ms);
+    // At one instant what generated people do comes first, then all as in the file.
+    let mut all = cast.live(start_ms, end_ms)?;
+    all.append(&mut planned);
+    let mut planned = all;
+    planned.sort_by_key(|planned| planned.at_ms);
+    number(&mut planned, file)?;
+    if !planned.iter().any(|planned| matches!(planned.action, Action::Expect(_))) {
+        return Err(wrong(&file.scenario, "nothing is expected: the scenario could not fail"));
+    }
+    let calendar = Calendar::new(start);
+    let faults = faults(&file.faults, &calendar)?;
+    let mut always = file.always.clone();
+    always.sort_unstable();
+    always.dedup();
+    let Cast { people, names, .. } = cast;
+    Ok(Scenario {
+        name: file.scenario.value.clone(),
+        start_ms,
+        zone,
+        seed: file.seed,
+        people,
+        names,
+        actions: planned,
+        faults,
+        always,
+    })
+}
+
+fn check_name(name: &Spanned<String>) -> Result<(), FormatError> {
+    let kebab = |char: char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-';
+    match name.value.len() {
+        1..=80 if name.value.chars().all(kebab) => Ok(()),
+        _ => Err(wrong(name, "a scenario's name is lowercase words joined by hyphens, at most 80 characters")),
+    }
+}
+
+fn timeline(
+    entry: &Spanned<TimelineFile>,
+    calendar: &mut Calendar,
+    cast: &Cast,
+    segments: &mut Segments,
+    planned: &mut Vec<Planned>,
+) -> Result<(), FormatError> {
+    let TimelineFile { at, events: said, define_segment, set_goal, expect } = &entry.value;
+    let at_ms = read_at(at, |text| calendar.go_to(text))?;
+    if said.is_empty() && define_segment.is_empty() && set_goal.is_empty() && expect.is_empty() {
+        return Err(wrong(entry, "an entry has `events`, `define_segment`, `set_goal` or `expect`"));
+    }
+    define(define_segment, at_ms, segments, planned)?;
+    set_goals(set_goal, at_ms, segments, planned)?;
+    for event in said {
+        planned.extend(events(event, at_ms, cast)?);
+        if planned.len() > EVENTS_MAX {
+            return Err(wrong(event, format!("there are more than {EVENTS_MAX} events")));
+        }
+    }
+    for expected in expect {
+        let action = Action::Expect(expectation(expected, cast, &segments.names, calendar)?);
+        planned.push(Planned { at_ms, line: expected.referenced.line(), action });
+    }
+    Ok(())
+}
+
+type Definitions = indexmap::IndexMap<String, Spanned<Map<String, Value>>>;
+
+fn define(
+    file: &Definitions,
+    at_ms: i64,
+    segments: &mut Segments,
+    planned: &mut Vec<Planned>,
+) -> Result<(), FormatError> {
+    for (name, definition) in file {
+        let json = Value::Object(definition.value.clone());
+        segments.standing.segment(name, &json).map_err(|why| wrong(definition, format!("segment `{name}`: {why}")))?;
+        segments.names.insert(name.clone());
+        let action = Action::Define { name: name.clone(), definition: json };
+        planned.push(Planned { at_ms, line: definition.referenced.line(), action });
+    }
+    Ok(())
+}
+
+fn set_goals(
+    file: &Definitions,
+    at_ms: i64,
+    segments: &mut Segments,
+    planned: &mut Vec<Planned>,
+) -> Result<(), FormatError> {
+    for (name, goal) in file {
+        let json = Value::Object(goal.value.clone());
+        segments.standing.goal(name, &json).map_err(|why| wrong(goal, format!("goal `{name}`: {why}")))?;
+        segments.names.insert(name.clone());
+        let action = Action::Goal { name: name.clone(), goal: json };
+        planned.push(Planned { at_ms, line: goal.referenced.line(), action });
+    }
+    Ok(())
+}
+
+/// Gives every event its number.
+fn number(planned: &mut [Planned], file: &File) -> Result<(), FormatError> {
+    let mut number = 0;
+    for planned in planned {
+        if let Action::Send(send) = &mut planned.action {
+            number += 1;
+            send.number = number;
+        }
+    }
+    for panic in &file.faults.panics {
+        if panic.value.event == 0 || panic.value.event > number {
+            return Err(wrong(panic, format!("`event` is 1 to {number}: the scenario has so many")));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! A scenario, read and checked: who there is, and what happens in which order.
+
+use std::collections::BTreeMap;
+
+use impresario_agents::vocabulary::{EventKind, Identifier, Millis};
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value};
+
+pub use crate::format::Invariant;
+
+/// A scenario file, read and checked.
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    /// Its name, in kebab-case.
+    pub name: String,
+    /// When it begins.
+    pub start_ms: Millis,
+    pub(crate) zone: TimeZone,
+    pub(crate) seed: u64,
+    pub(crate) people: Vec<Person>,
+    /// The people behind each name that `who` may say: one, or a population.
+    pub(crate) names: BTreeMap<String, Vec<usize>>,
+    pub(crate) actions: Vec<Planned>,
+    pub(crate) faults: Faults,
+    pub(crate) always: Vec<Invariant>,
+}
+
+/// One person of the scenario.
+#[derive(Clone, Debug)]
+pub(crate) struct Person {
+    pub(crate) name: String,
+    pub(crate) id: String,
+    pub(crate) device: Option<String>,
+    /// Everything the person can be recognised by.
+    pub(crate) identifiers: Vec<Identifier>,
+    pub(crate) external: Vec<(String, String)>,
+    pub(crate) push: Option<String>,
+    pub(crate) zone: Option<String>,
+    /// What an `identify` says of the person: e-mail, phone, consent and traits.
+    pub(crate) traits: Map<String, Value>,
+    pub(crate) generated: bool,
+}
+
+/// Something that happens at an instant.
+#[derive(Clone, Debug)]
+pub(crate) struct Planned {
+    pub(crate) at_ms: Millis,
+    /// The line of the file it comes from.
+    pub(crate) line: u64,
+    pub(crate) action: Action,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    /// An event arrives at the door.
+    Send(Box<Send>),
+    /// An operator defines a segment.
+    Define { name: String, definition: Value },
+    /// An operator sets a goal.
+    Goal { name: String, goal: Value },
+    /// The process is killed, its unsynced writes lost.
+    Kill,
+    /// Something must be so.
+    Expect(Expect),
+}
+
+/// One event on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Send {
+    /// Which of the scenario's events this is, from 1.
+    pub(crate) number: u64,
+    /// The message id the file gives it; else it follows from the number.
+    pub(crate) message_id: Option<String>,
+    pub(crate) person: usize,
+    pub(crate) kind: EventKind,
+    pub(crate) name: String,
+    pub(crate) user_id: Option<String>,
+    pub(crate) anonymous_id: Option<String>,
+    pub(crate) previous_id: Option<String>,
+    pub(crate) group_id: Option<String>,
+    pub(crate) properties: Map<String, Value>,
+    pub(crate) context: Map<String, Value>,
+    /// When it happened.
+    pub(crate) happened_ms: Millis,
+    pub(crate) fate: Fate,
+}
+
+/// What faults have done to an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    AsPlanned,
+    Delayed,
+    Copy,
+}
+
+/// What must be so.
+#[derive(Clone, Debug)]
+pub(crate) enum Expect {
+    Segment { name: String, has: Vec<String>, has_not: Vec<String>, size: Option<u64> },
+    Profile(ExpectProfile),
+    DeadLetters(u64),
+    Profiles(u64),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ExpectProfile {
+    pub(crate) who: Vec<String>,
+    pub(crate) traits: Map<String, Value>,
+    /// Features by name, in the unit they are kept in.
+    pub(crate) features: Vec<(String, i64)>,
+    pub(crate) same_as: Vec<String>,
+    pub(crate) not_same_as: Vec<String>,
+}
+
+/// What goes wrong, beside what the plan itself already shows (copies, delays, kills at instants).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Faults {
+    /// Share of events that come twice, in hundredths, and within which time.
+    pub(crate) duplicates: Option<(u32, Millis)>,
+    /// Share of events that come late, in hundredths, and by how much at most.
+    pub(crate) late: Option<(u32, Millis)>,
+    /// Within which time events change places.
+    pub(crate) reordered: Option<Millis>,
+    pub(crate) panics: Vec<Panic>,
+    pub(crate) kills_at: Vec<(Millis, u64)>,
+    pub(crate) kills_after_commit: Vec<u64>,
+    pub(crate) rotate_workers: usize,
+}
+
+/// An agent that breaks at one event.
+#[derive(Clone, Debug)]
+pub(crate) struct Panic {
+    pub(crate) agent: String,
+    pub(crate) event: u64,
+    /// How often; `None` for every time.
+    pub(crate) times: Option<u32>,
+}
+
+impl Scenario {
+    /// The names of its segments and goals, in the order they come up.
+    pub fn segment_names(&self) -> Vec<&str> {
+        let named = self.actions.iter().filter_map(|planned| match &planned.action {
+            Action::Define { name, .. } | Action::Goal { name, .. } => Some(name.as_str()),
+            _ => None,
+        });
+        named.collect()
+    }
+
+    /// How many events it sends, copies made by faults aside.
+    pub fn events(&self) -> u64 {
+        self.actions.iter().filter(|planned| matches!(planned.action, Action::Send(_))).count() as u64
+    }
+
+    /// The people behind `names`, each once, in order.
+    pub(crate) fn people_of(&self, names: &[String]) -> Vec<usize> {
+        let found: std::collections::BTreeSet<usize> =
+            names.iter().filter_map(|name| self.names.get(name)).flatten().copied().collect();
+        found.into_iter().collect()
+    }
+
+    /// An instant as the scenario's people read it on their clocks.
+    pub(crate) fn show(&self, at_ms: Millis) -> String {
+        let at = jiff::Timestamp::from_millisecond(at_ms).unwrap_or_default();
+        crate::format::show(&at.to_zoned(self.zone.clone()))
+    }
+
+    /// The seed of everything left to chance.
+    pub(crate) fn run_seed(&self) -> [u8; 32] {
+        *blake3::Hasher::new().update(b"scenario").update(&self.seed.to_le_bytes()).finalize().as_bytes()
+    }
+}

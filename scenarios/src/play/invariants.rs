@@ -1,0 +1,67 @@
+//! What must hold after every step.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use impresario_agents::vocabulary::{Millis, ProfileId};
+use impresario_runtime::Driver;
+
+use super::{seen::Seen, world};
+use crate::{Invariant, ScenarioError};
+
+/// What does not hold, in words.
+pub(crate) fn check(always: &[Invariant], seen: &mut Seen, driver: &mut Driver) -> Result<Vec<String>, ScenarioError> {
+    let mut found = Vec::new();
+    let by_segment =
+        always.contains(&Invariant::MembershipMatchesEntries) || always.contains(&Invariant::SizeMatchesMembers);
+    let memberships = if by_segment { world::memberships(driver)? } else { BTreeMap::new() };
+    for invariant in always {
+        match invariant {
+            Invariant::MembershipMatchesEntries => {
+                found.extend(std::mem::take(&mut seen.facts.odd));
+                let segments: BTreeSet<&String> = memberships.keys().chain(seen.facts.members.keys()).collect();
+                for segment in segments {
+                    found.extend(unlike(seen, segment, memberships.get(segment)));
+                }
+            }
+            Invariant::SizeMatchesMembers => {
+                for segment in world::segments(driver)? {
+                    let members = memberships.get(&segment).map_or(0, BTreeMap::len) as u64;
+                    let size = world::size(driver, &segment)?;
+                    if size != members {
+                        found.push(format!("size matches members: `{segment}` says {size} and has {members}"));
+                    }
+                }
+            }
+            Invariant::NoDuplicateEvents => {
+                for (first, second) in std::mem::take(&mut seen.facts.twice) {
+                    found.push(format!("no duplicate events: entries {first} and {second} are one event"));
+                }
+            }
+            Invariant::NoDeadLetters if seen.facts.dead_letters > 0 => {
+                found.push(format!("no dead letters: there are {}", seen.facts.dead_letters));
+            }
+            // The journal is read whole at the end, and faults are compared with their absence there.
+            Invariant::NoDeadLetters | Invariant::JournalVerifies | Invariant::FaultsChangeNothing => {}
+        }
+    }
+    Ok(found)
+}
+
+/// Who is in a segment but was never said to enter, or the other way round.
+fn unlike(seen: &Seen, segment: &String, members: Option<&BTreeMap<ProfileId, Millis>>) -> Vec<String> {
+    let members: BTreeSet<ProfileId> = members.into_iter().flatten().map(|(profile, _)| *profile).collect();
+    let nobody = BTreeSet::new();
+    let said = seen.facts.members.get(segment).unwrap_or(&nobody);
+    let wrong = members.symmetric_difference(said).map(|profile| {
+        let is = if members.contains(profile) { "is in it, but never entered" } else { "is not in it, but never left" };
+        format!("membership matches entries: `{segment}`: {} {is}", seen.name(*profile))
+    });
+    wrong.collect()
+}
+
+/// What is wrong with the journal as it lies in the store.
+pub(crate) fn verify(driver: &Driver) -> Result<Vec<String>, ScenarioError> {
+    let report = driver.journal().verify(|_| ())?;
+    let damage = report.damage.iter();
+    Ok(damage.map(|damage| format!("journal verifies: entry {}: {}", damage.first_seq, damage.what)).collect())
+}

@@ -1,0 +1,12 @@
+//! Playing a scenario: the stage, what is seen on it, and what is asked of it.
+
+mod cut;
+mod expect;
+mod invariants;
+mod run;
+mod seen;
+mod stage;
+pub(crate) mod world;
+
+pub use run::{Crash, Metrics, Outcome, RunOptions, run};
+pub use stage::EngineChoice;

@@ -1,0 +1,438 @@
+//! One run of a scenario, from its first instant to its last.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use impresario_agents::vocabulary::{Millis, RawJson, Tracked};
+use impresario_runtime::{
+    Driver, RuntimeError, new_entry,
+    store::{Commit, Durability, Journal, NewEntry, OUTSIDE, Receipt, StoreError},
+};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{
+    cut::Unsynced,
+    expect, invariants,
+    seen::Seen,
+    stage::{Break, Breaker, EngineChoice, Stage, StagePlan},
+    world,
+};
+use crate::{
+    Invariant, Scenario, ScenarioError, format,
+    model::{Action, Expect, Fate, Planned, Send},
+};
+
+/// Failures told of one run; the first ones tell most.
+const FAILURES_MAX: usize = 50;
+
+/// How a scenario is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunOptions {
+    /// On what its journal lies.
+    pub engine: EngineChoice,
+    /// Workers of each agent that has several.
+    pub workers: usize,
+    /// Whether the scenario's own faults happen.
+    pub faults: bool,
+    /// A death beside those of the scenario.
+    pub crash: Option<Crash>,
+    /// By how many places the order of workers is turned, beside the scenario's own.
+    pub rotate: usize,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self { engine: EngineChoice::Memory, workers: 2, faults: true, crash: None, rotate: 0 }
+    }
+}
+
+/// A death of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crash {
+    /// Right after which commit, from 1.
+    pub after_commit: u64,
+    /// Whether writes that were not synced are lost, as by a power cut; else they are all there, as
+    /// after a `kill -9`.
+    pub unsynced_lost: bool,
+}
+
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// The scenario's name.
+    pub scenario: String,
+    /// What was not as expected, in words; empty for a scenario that turned out well.
+    pub failures: Vec<String>,
+    /// What happened, one line a thing.
+    pub trace: String,
+    /// People and memberships at the end, one line a thing.
+    pub state: String,
+    /// BLAKE3 of every entry of the journal and of the final state, in hexadecimal.
+    pub digest: String,
+    /// Figures of the run.
+    pub metrics: Metrics,
+}
+
+/// Figures of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Metrics {
+    /// Events sent to the door.
+    pub events_sent: u64,
+    /// Events the journal holds.
+    pub events_kept: u64,
+    /// Events dropped because they were known.
+    pub duplicates: u64,
+    /// Entries of the journal.
+    pub entries: u64,
+    /// Commits to the store.
+    pub commits: u64,
+    /// Times the process died.
+    pub deaths: u64,
+    /// Times somebody entered a segment.
+    pub entered: u64,
+    /// Times somebody left a segment.
+    pub left: u64,
+    /// Entries set aside.
+    pub dead_letters: u64,
+    /// Expectations checked.
+    pub expectations: u64,
+    /// How long it lasted in the scenario's own time.
+    pub lasted_ms: Millis,
+}
+
+/// Runs a scenario once.
+///
+/// # Errors
+/// What keeps the troupe from playing on. What turns out otherwise than expected is in the outcome.
+pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<Outcome, ScenarioError> {
+    let mut run = Run::open(scenario, options)?;
+    let plan = if options.faults {
+        format::with_faults(scenario.actions.clone(), &scenario.faults, scenario.seed)
+    } else {
+        scenario.actions.clone()
+    };
+    let mut rest = plan.as_slice();
+    while let Some(first) = rest.first() {
+        let same = rest.iter().take_while(|planned| planned.at_ms == first.at_ms).count();
+        let (now, later) = rest.split_at(same);
+        rest = later;
+        run.instant(first.at_ms, now)?;
+    }
+    let outcome = run.close()?;
+    if options.faults && options.crash.is_none() && scenario.always.contains(&Invariant::FaultsChangeNothing) {
+        return compare_without_faults(scenario, options, outcome);
+    }
+    Ok(outcome)
+}
+
+fn compare_without_faults(
+    scenario: &Scenario,
+    options: &RunOptions,
+    mut outcome: Outcome,
+) -> Result<Outcome, ScenarioError> {
+    let calm = RunOptions { engine: EngineChoice::Memory, faults: false, ..options.clone() };
+    let calm = run(scenario, &calm)?;
+    let (without, with) = (world::without_since(&calm.state), world::without_since(&outcome.state));
+    if without != with {
+        let diff = crate::diff::unified(&without, &with);
+        outcome.failures.push(format!("faults change nothing: people differ (-without, +with)\n{diff}"));
+    }
+    Ok(outcome)
+}
+
+struct Run<'a> {
+    scenario: &'a Scenario,
+    stage: Stage,
+    seen: Seen,
+    /// Deaths already told.
+    buried: u64,
+    restarts: BTreeMap<String, u64>,
+    standing: world::Standing,
+    failures: Vec<String>,
+    metrics: Metrics,
+    end_ms: Millis,
+    /// After which commits the scenario's own faults kill.
+    late_kills: Vec<u64>,
+}
+
+impl<'a> Run<'a> {
+    fn open(scenario: &'a Scenario, options: &RunOptions) -> Result<Self, ScenarioError> {
+        let faults = options.faults.then_some(&scenario.faults);
+        let mut deaths: Vec<u64> = faults.map(|faults| faults.kills_after_commit.clone()).unwrap_or_default();
+        let late_kills = deaths.clone();
+        deaths.extend(options.crash.map(|crash| crash.after_commit));
+        deaths.sort_unstable();
+        let kept = options.crash.is_some_and(|crash| !crash.unsynced_lost);
+        let breaks = faults.into_iter().flat_map(|faults| &faults.panics).filter_map(|panic| {
+            let sends = scenario.actions.iter().filter_map(|planned| match &planned.action {
+                Action::Send(send) => Some(send),
+                _ => None,
+            });
+            let send = sends.into_iter().find(|send| send.number == panic.event)?;
+            let dedup = dedup(&message_id(scenario, send));
+            Some(Break { agent: panic.agent.clone(), dedup, left: panic.times, struck: false })
+        });
+        let stage = Stage::open(StagePlan {
+            engine: options.engine.clone(),
+            workers: options.workers,
+            rotate: options.rotate + faults.map_or(0, |faults| faults.rotate_workers),
+            seed: scenario.run_seed(),
+            start_ms: scenario.start_ms,
+            deaths,
+            unsynced: if kept { Unsynced::Kept } else { Unsynced::Lost },
+            breaker: Arc::new(Breaker::new(breaks.collect())),
+        })?;
+        Ok(Self {
+            scenario,
+            stage,
+            seen: Seen::new(scenario),
+            buried: 0,
+            restarts: BTreeMap::new(),
+            standing: world::Standing::default(),
+            failures: Vec::new(),
+            metrics: Metrics::default(),
+            end_ms: scenario.start_ms,
+            late_kills,
+        })
+    }
+
+    /// Everything of one instant, what time alone brings about before it first.
+    fn instant(&mut self, at_ms: Millis, actions: &[Planned]) -> Result<(), ScenarioError> {
+        while let Some(due_ms) = self.stage.driver()?.journal().next_due().filter(|due_ms| *due_ms < at_ms) {
+            self.pass(due_ms)?;
+        }
+        self.pass(at_ms)?;
+        let mut acted = false;
+        for planned in actions {
+            match &planned.action {
+                Action::Expect(expected) => {
+                    if std::mem::take(&mut acted) {
+                        self.pass(at_ms)?;
+                    }
+                    self.expect(planned, expected)?;
+                }
+                action => {
+                    self.act(at_ms, action)?;
+                    acted = true;
+                }
+            }
+        }
+        if acted {
+            self.pass(at_ms)?;
+        }
+        self.end_ms = at_ms;
+        Ok(())
+    }
+
+    /// Time goes on to `at_ms`, everybody folds, and what came of it is looked at.
+    fn pass(&mut self, at_ms: Millis) -> Result<(), ScenarioError> {
+        let now_ms = self.stage.live(at_ms, |driver| {
+            driver.settle()?;
+            Ok(driver.now_ms())
+        })?;
+        self.look(now_ms)?;
+        let found = invariants::check(&self.scenario.always, &mut self.seen, self.stage.driver()?)?;
+        for what in found {
+            self.fail(now_ms, &what);
+        }
+        Ok(())
+    }
+
+    /// Reads on in the journal, and tells of deaths and restarts.
+    fn look(&mut self, now_ms: Millis) -> Result<(), ScenarioError> {
+        let died = self.stage.deaths - self.buried;
+        let driver = self.stage.driver()?;
+        let journal = Arc::clone(driver.journal());
+        let status = driver.status();
+        if died > 0 {
+            self.buried = self.stage.deaths;
+            self.restarts.clear();
+            self.seen.reread(&journal)?;
+        } else {
+            self.seen.read(&journal)?;
+        }
+        for agent in status {
+            let restarts: u64 = agent.workers.iter().map(|worker| worker.restarts).sum();
+            let before = self.restarts.insert(agent.agent.clone(), restarts).unwrap_or_default();
+            if restarts > before {
+                let times = if restarts - before == 1 { "again" } else { "again and again" };
+                self.seen.note(now_ms, "supervisor", &format!("has started {} {times}", agent.agent));
+            }
+        }
+        Ok(())
+    }
+
+    fn act(&mut self, at_ms: Millis, action: &Action) -> Result<(), ScenarioError> {
+        match action {
+            Action::Send(send) => self.send(at_ms, send),
+            Action::Define { name, definition } => {
+                let defined = self.standing.segment(name, definition).map_err(RuntimeError::Setup)?;
+                self.command(at_ms, name, |journal| new_entry(journal, 0, defined.clone()))
+            }
+            Action::Goal { name, goal } => {
+                let set = self.standing.goal(name, goal).map_err(RuntimeError::Setup)?;
+                self.command(at_ms, name, |journal| new_entry(journal, 0, set.clone()))
+            }
+            Action::Kill => {
+                // Whatever is under way dies with it.
+                self.stage.kill()?;
+                self.pass(at_ms)?;
+                // One after a commit is not told: which commit is which is not the marketer's business.
+                self.seen.note(at_ms, "process", "was killed, lost what was not synced, and started again");
+                Ok(())
+            }
+            Action::Expect(_) => Ok(()),
+        }
+    }
+
+    /// Knocks at the door until the event is acknowledged.
+    fn send(&mut self, at_ms: Millis, send: &Send) -> Result<(), ScenarioError> {
+        let tracked = tracked(self.scenario, send, at_ms);
+        let receipt = self.stage.live(at_ms, |driver| submit_event(driver, &tracked))?;
+        self.metrics.events_sent += 1;
+        if receipt.duplicates > 0 {
+            self.metrics.duplicates += 1;
+            if send.fate == Fate::Copy || send.message_id.is_some() {
+                let who = self.scenario.people.get(send.person).map_or("", |person| person.name.as_str());
+                let what = if send.name.is_empty() { "an event" } else { &send.name };
+                self.look(at_ms)?;
+                self.seen.note(at_ms, who, &format!("{what} came again and was dropped"));
+            }
+        }
+        Ok(())
+    }
+
+    /// An operator's command, once however often it is sent.
+    fn command(
+        &mut self,
+        at_ms: Millis,
+        name: &str,
+        entry: impl Fn(&Journal) -> Result<NewEntry, StoreError>,
+    ) -> Result<(), ScenarioError> {
+        let text = format!("{name} at {at_ms}");
+        let hash = *blake3::hash(text.as_bytes()).as_bytes();
+        let request = hash.first_chunk::<16>().copied();
+        self.stage.live(at_ms, |driver| {
+            let mut commit = Commit::new(OUTSIDE);
+            commit.request = request;
+            commit.durability = Durability::Synced;
+            commit.entries.push(entry(driver.journal())?);
+            driver.submit(commit)
+        })?;
+        Ok(())
+    }
+
+    fn expect(&mut self, planned: &Planned, expected: &Expect) -> Result<(), ScenarioError> {
+        self.metrics.expectations += 1;
+        let found = expect::check(expected, self.scenario, &self.seen, self.stage.driver()?)?;
+        for what in found {
+            self.fail(planned.at_ms, &format!("line {}: {what}", planned.line));
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, at_ms: Millis, what: &str) {
+        if self.failures.len() < FAILURES_MAX {
+            let at = self.scenario.show(at_ms);
+            self.failures.push(format!("{at}: {what}"));
+        }
+    }
+
+    fn close(mut self) -> Result<Outcome, ScenarioError> {
+        let end_ms = self.end_ms;
+        if self.scenario.always.contains(&Invariant::JournalVerifies) {
+            let found = invariants::verify(self.stage.driver()?)?;
+            for what in found {
+                self.fail(end_ms, &what);
+            }
+        }
+        let commits = self.stage.commits();
+        let deaths = self.stage.deaths;
+        // A fault that did not happen shows nothing.
+        for agent in self.stage.unbroken() {
+            self.fail(end_ms, &format!("fault: {agent} never came to the event at which it was to break"));
+        }
+        for after in self.late_kills.clone().into_iter().filter(|after| *after > commits) {
+            self.fail(
+                end_ms,
+                &format!("fault: there were {commits} commits, so nothing was killed after number {after}"),
+            );
+        }
+        let driver = self.stage.driver()?;
+        let state = world::state(driver, &self.seen)?;
+        let digest = digest(driver.journal(), &state)?;
+        let facts = &self.seen.facts;
+        let metrics = Metrics {
+            events_kept: facts.events,
+            entries: driver.journal().head(),
+            commits,
+            deaths,
+            entered: facts.entered,
+            left: facts.left,
+            dead_letters: facts.dead_letters,
+            lasted_ms: end_ms - self.scenario.start_ms,
+            ..self.metrics
+        };
+        let scenario = self.scenario.name.clone();
+        Ok(Outcome { scenario, failures: self.failures, trace: self.seen.trace(), state, digest, metrics })
+    }
+}
+
+/// The event as the door takes it in at `at_ms`.
+fn tracked(scenario: &Scenario, send: &Send, at_ms: Millis) -> Tracked {
+    let json = |map: &Map<String, Value>| RawJson::from_checked(Value::Object(map.clone()).to_string());
+    let boxed = |text: &Option<String>| text.as_deref().map(Into::into);
+    Tracked {
+        kind: send.kind,
+        message_id: message_id(scenario, send).into(),
+        user_id: boxed(&send.user_id),
+        anonymous_id: boxed(&send.anonymous_id),
+        previous_id: boxed(&send.previous_id),
+        group_id: boxed(&send.group_id),
+        name: send.name.as_str().into(),
+        at_ms: send.happened_ms.min(at_ms),
+        original_at_ms: Some(send.happened_ms),
+        sent_at_ms: Some(at_ms),
+        received_at_ms: at_ms,
+        properties: json(&send.properties),
+        context: json(&send.context),
+        source: "scenario".into(),
+    }
+}
+
+fn message_id(scenario: &Scenario, send: &Send) -> String {
+    send.message_id.clone().unwrap_or_else(|| {
+        let text = format!("{} {} {}", scenario.name, scenario.seed, send.number);
+        format!("s-{}", blake3::hash(text.as_bytes()).to_hex().get(..16).unwrap_or_default())
+    })
+}
+
+fn dedup(message_id: &str) -> u64 {
+    let hash = *blake3::hash(message_id.as_bytes()).as_bytes();
+    hash.first_chunk::<8>().map_or(1, |bytes| u64::from_le_bytes(*bytes).max(1))
+}
+
+fn submit_event(driver: &mut Driver, tracked: &Tracked) -> Result<Receipt, RuntimeError> {
+    let mut commit = Commit::new(OUTSIDE);
+    commit.durability = Durability::Synced;
+    let tracked = Tracked { received_at_ms: driver.now_ms(), ..tracked.clone() };
+    commit.entries.push(new_entry(driver.journal(), dedup(&tracked.message_id), tracked)?);
+    driver.submit(commit)
+}
+
+/// BLAKE3 of every entry, names in place of their numbers, and of the final state.
+fn digest(journal: &Journal, state: &str) -> Result<String, ScenarioError> {
+    let mut hasher = blake3::Hasher::new();
+    impresario_runtime::each_entry(journal, 1, |entry| {
+        for number in [entry.seq, entry.at_ms as u64, u64::from(entry.partition), entry.cause, entry.dedup] {
+            hasher.update(&number.to_le_bytes());
+        }
+        for text in [journal.name_of(entry.topic).as_bytes(), journal.name_of(entry.writer).as_bytes(), &entry.body] {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text);
+        }
+        Ok::<_, ScenarioError>(())
+    })?;
+    hasher.update(state.as_bytes());
+    Ok(hasher.finalize().to_hex().to_string())
+}

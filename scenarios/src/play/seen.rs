@@ -1,0 +1,235 @@
+//! What the journal says, as it is read while the play goes on: the trace, and facts for invariants.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use impresario_agents::vocabulary::{EventKind, Identifier, IdentifierKind, Millis, ProfileId, ProfileMerged, Tracked};
+use impresario_runtime::{
+    DeadLetter, Topic,
+    store::{Entry, Journal, Seq, StoreError},
+};
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::world::{self, Said};
+use crate::{
+    Scenario, format,
+    model::{Action, Send},
+};
+
+/// Everything read of the journal so far.
+pub(crate) struct Seen {
+    next: Seq,
+    zone: TimeZone,
+    names: BTreeMap<ProfileId, String>,
+    generated: BTreeSet<ProfileId>,
+    lines: Vec<(Seq, String)>,
+    /// Up to here the lines are written already.
+    told: Seq,
+    /// Events of generated people since the last line that was written.
+    quiet: u64,
+    pub(crate) facts: Facts,
+}
+
+/// What entries say that invariants compare with.
+#[derive(Default)]
+pub(crate) struct Facts {
+    pub(crate) events: u64,
+    message_ids: BTreeMap<Box<str>, Seq>,
+    /// Events that are in the journal twice.
+    pub(crate) twice: Vec<(Seq, Seq)>,
+    /// Members by segment, by what was said of entering and leaving.
+    pub(crate) members: BTreeMap<String, BTreeSet<ProfileId>>,
+    /// What was said of a membership that can't be: in twice, or out while not in.
+    pub(crate) odd: Vec<String>,
+    pub(crate) entered: u64,
+    pub(crate) left: u64,
+    pub(crate) dead_letters: u64,
+}
+
+impl Seen {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        let mut names = BTreeMap::new();
+        let mut generated = BTreeSet::new();
+        let mut name = |kind: IdentifierKind, value: &str, name: String| {
+            if let Some(identifier) = Identifier::new(kind, value) {
+                names.entry(identifier.node()).or_insert(name);
+            }
+        };
+        for person in &scenario.people {
+            name(IdentifierKind::UserId, &person.id, person.name.clone());
+        }
+        for person in &scenario.people {
+            for identifier in &person.identifiers {
+                let label = match &identifier.kind {
+                    IdentifierKind::AnonymousId => identifier.value.to_string(),
+                    kind => format!("{}'s {}", person.name, kind.name()),
+                };
+                name(identifier.kind.clone(), &identifier.value, label);
+            }
+        }
+        for planned in &scenario.actions {
+            if let Action::Send(send) = &planned.action {
+                let Send { anonymous_id, previous_id, .. } = send.as_ref();
+                for (kind, id) in [(IdentifierKind::AnonymousId, anonymous_id), (IdentifierKind::UserId, previous_id)] {
+                    if let Some(id) = id {
+                        name(kind, id, id.clone());
+                    }
+                }
+            }
+        }
+        for person in scenario.people.iter().filter(|person| person.generated) {
+            generated.extend(person.identifiers.iter().map(Identifier::node));
+        }
+        let zone = scenario.zone.clone();
+        Self { next: 1, zone, names, generated, lines: Vec::new(), told: 0, quiet: 0, facts: Facts::default() }
+    }
+
+    /// A profile as people call it.
+    pub(crate) fn name(&self, profile: ProfileId) -> String {
+        self.names.get(&profile).cloned().unwrap_or_else(|| profile.to_string())
+    }
+
+    /// An instant as people read it on their clocks.
+    pub(crate) fn show(&self, at_ms: Millis) -> String {
+        let at = Timestamp::from_millisecond(at_ms).unwrap_or_default();
+        format::show(&at.to_zoned(self.zone.clone()))
+    }
+
+    /// Reads what the journal has got since.
+    pub(crate) fn read(&mut self, journal: &Journal) -> Result<(), StoreError> {
+        let from = self.next;
+        impresario_runtime::each_entry(journal, from, |entry| {
+            self.next = entry.seq + 1;
+            self.take(journal, entry)
+        })
+    }
+
+    /// The process has died, and its journal may end earlier: reads the facts anew, and takes back
+    /// the lines of what is lost.
+    pub(crate) fn reread(&mut self, journal: &Journal) -> Result<(), StoreError> {
+        let head = journal.head();
+        self.lines.retain(|(seq, _)| *seq <= head);
+        self.told = head.min(self.next - 1);
+        self.next = 1;
+        self.quiet = 0;
+        self.facts = Facts::default();
+        self.read(journal)
+    }
+
+    /// Writes a line of the play itself.
+    pub(crate) fn note(&mut self, at_ms: Millis, who: &str, what: &str) {
+        self.push(self.next - 1, at_ms, who, what);
+    }
+
+    /// The trace, one line a thing.
+    pub(crate) fn trace(&mut self) -> String {
+        self.speak_up(self.next - 1);
+        self.lines.iter().map(|(_, line)| format!("{line}\n")).collect()
+    }
+
+    fn line(&mut self, entry: &Entry, who: &str, what: &str) {
+        if entry.seq > self.told {
+            self.push(entry.seq, entry.at_ms, who, what);
+        }
+    }
+
+    fn push(&mut self, seq: Seq, at_ms: Millis, who: &str, what: &str) {
+        self.speak_up(seq);
+        let at = self.show(at_ms);
+        self.lines.push((seq, format!("{at}  {who:<14}  {what}")));
+    }
+
+    /// Events of generated people are counted, not told one by one.
+    fn speak_up(&mut self, seq: Seq) {
+        let count = std::mem::take(&mut self.quiet);
+        if count > 0 {
+            let events = if count == 1 { "event" } else { "events" };
+            self.lines.push((seq, format!("                         ... {count} {events} of generated people")));
+        }
+    }
+
+    fn take(&mut self, journal: &Journal, entry: &Entry) -> Result<(), StoreError> {
+        let topic = journal.name_of(entry.topic);
+        match topic.as_str() {
+            Tracked::NAME => self.tracked(entry, entry.decode(Tracked::VERSION)?),
+            ProfileMerged::NAME => {
+                let ProfileMerged { loser, winner } = entry.decode(ProfileMerged::VERSION)?;
+                let what = format!("is also {}", self.name(*loser));
+                self.tell(entry, *winner, &what);
+            }
+            DeadLetter::NAME => {
+                let letter: &DeadLetter = entry.decode(DeadLetter::VERSION)?;
+                self.facts.dead_letters += 1;
+                let what = format!("set an entry aside after it failed: {}", letter.why);
+                self.line(entry, &letter.agent, &what);
+            }
+            _ => match world::said(&topic, entry, |profile| self.name(profile))? {
+                Some(Said::Person { profile, what }) => self.tell(entry, profile, &what),
+                Some(Said::Entered { segment, profile, why }) => {
+                    self.facts.entered += 1;
+                    if !self.facts.members.entry(segment.clone()).or_default().insert(profile) {
+                        self.facts.odd.push(format!("{} entered `{segment}` twice", self.name(profile)));
+                    }
+                    self.line(entry, &self.name(profile), &format!("entered {segment} ({why})"));
+                }
+                Some(Said::Left { segment, profile, why }) => {
+                    self.facts.left += 1;
+                    if !self.facts.members.entry(segment.clone()).or_default().remove(&profile) {
+                        self.facts.odd.push(format!("{} left `{segment}` without being in it", self.name(profile)));
+                    }
+                    self.line(entry, &self.name(profile), &format!("left {segment} ({why})"));
+                }
+                Some(Said::Operator(what)) => self.line(entry, "operator", &what),
+                Some(Said::Everybody(what)) => self.line(entry, "everybody", &what),
+                None => {}
+            },
+        }
+        Ok(())
+    }
+
+    fn tracked(&mut self, entry: &Entry, tracked: &Tracked) {
+        self.facts.events += 1;
+        if let Some(first) = self.facts.message_ids.insert(tracked.message_id.clone(), entry.seq) {
+            self.facts.twice.push((first, entry.seq));
+        }
+        let verb = match tracked.kind {
+            EventKind::Track => tracked.name.to_string(),
+            EventKind::Page => format!("saw page {}", tracked.name),
+            EventKind::Screen => format!("saw screen {}", tracked.name),
+            EventKind::Identify => "is".to_owned(),
+            EventKind::Group => format!("belongs to {}", tracked.group_id.as_deref().unwrap_or_default()),
+            EventKind::Alias => format!("was {} before", tracked.previous_id.as_deref().unwrap_or_default()),
+        };
+        let properties = if tracked.properties.is_empty() { "" } else { tracked.properties.as_str() };
+        let device = tracked.user_id.as_ref().and(tracked.anonymous_id.as_ref());
+        let device = device.map(|device| format!(" on {device}")).unwrap_or_default();
+        let late = match entry.at_ms - tracked.at_ms {
+            0 => String::new(),
+            late_ms => format!(" [{} ago]", length(late_ms)),
+        };
+        let what = [verb.as_str(), properties].join(" ");
+        self.tell(entry, tracked.node(), &format!("{}{device}{late}", what.trim_end()));
+    }
+
+    /// Generated people are only counted.
+    fn tell(&mut self, entry: &Entry, profile: ProfileId, what: &str) {
+        if self.generated.contains(&profile) {
+            self.quiet += u64::from(entry.seq > self.told);
+            return;
+        }
+        self.line(entry, &self.name(profile), what);
+    }
+}
+
+/// A length of time in its two largest units.
+fn length(ms: Millis) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s"), (1, "ms")];
+    let mut rest = ms;
+    let mut parts = Vec::new();
+    for (unit_ms, unit) in units {
+        if rest / unit_ms > 0 && parts.len() < 2 {
+            parts.push(format!("{}{unit}", rest / unit_ms));
+            rest %= unit_ms;
+        }
+    }
+    parts.join(" ")
+}
