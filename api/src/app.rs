@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use impresario_agents::vocabulary::Tracked;
@@ -95,6 +95,7 @@ pub(crate) struct App {
     pub(crate) defining: tokio::sync::Mutex<()>,
     /// Places for questions that read the journal.
     aside: tokio::sync::Semaphore,
+    requests: AtomicU64,
     closing: AtomicBool,
     disk_full: AtomicBool,
 }
@@ -119,9 +120,15 @@ impl App {
             host,
             defining: tokio::sync::Mutex::new(()),
             aside: tokio::sync::Semaphore::new(ASIDE_MAX),
+            requests: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
         })
+    }
+
+    /// A number for an ingest request, to tell those of one millisecond apart.
+    pub(crate) fn next_request(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Nothing is taken in from now on.

@@ -18,7 +18,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{
     person::{Membership, PersonView},
-    timeline::{EventView, Moment},
+    timeline::EventView,
 };
 use super::page::{Cursor, Limit, limit_default};
 use crate::{
@@ -97,7 +97,7 @@ struct PageQuery {
 #[into_params(parameter_in = Query)]
 struct TimelineQuery {
     /// Where the page begins: `next` of the page before.
-    cursor: Option<String>,
+    cursor: Option<u64>,
     /// At most so many.
     #[serde(default = "limit_default")]
     #[param(value_type = usize, minimum = 1, maximum = 1000, default = 100)]
@@ -211,12 +211,14 @@ async fn events(
     PathText(id): PathText,
     Query(query): Query<TimelineQuery>,
 ) -> Result<Json<Timeline>, Problem> {
-    let before = query.cursor.as_deref().map(Moment::read).transpose()?;
     let (id, profile) = find(&app, &id).await?;
-    let moments = profile.timeline().map(|(at_ms, seq)| Moment { at_ms, seq });
-    let mut moments = moments.skip_while(|moment| before.is_some_and(|before| *moment >= before));
-    let page: Vec<_> = moments.by_ref().take(query.limit.get()).collect();
-    let next = moments.next().and(page.last()).map(Moment::to_string);
+    let mut places = profile.timeline().map(|(_, seq)| seq).peekable();
+    if let Some(last) = query.cursor {
+        // Events of one millisecond have an order of their own: the place itself is looked for.
+        let _ = places.by_ref().find(|seq| *seq == last);
+    }
+    let page: Vec<_> = places.by_ref().take(query.limit.get()).collect();
+    let next = places.peek().and(page.last()).map(ToString::to_string);
     let journal = Arc::clone(app.host.journal());
     let events = app.aside(move || timeline::events(&journal, &page)).await??;
     Ok(Json(Timeline { profile: ProfileIdText(id), events, next }))

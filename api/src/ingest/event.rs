@@ -30,6 +30,8 @@ pub(super) struct Envelope<'a> {
     pub(super) source: &'a str,
     /// When the request came in.
     pub(super) received_at_ms: Millis,
+    /// Tells the requests of one millisecond apart.
+    pub(super) request: u64,
     /// When the client says it sent all of it.
     pub(super) sent_at_ms: Option<Millis>,
     /// Context for all events.
@@ -142,6 +144,7 @@ fn made_id(item: &Item<'_>, index: usize, envelope: &Envelope<'_>) -> String {
         hasher.update(&[0]);
     }
     hasher.update(&envelope.received_at_ms.to_le_bytes());
+    hasher.update(&envelope.request.to_le_bytes());
     hasher.update(&(index as u64).to_le_bytes());
     let [a, b, c, d, e, f, g, h, ..] = *hasher.finalize().as_bytes();
     format!("made-{:016x}", u64::from_be_bytes([a, b, c, d, e, f, g, h]))

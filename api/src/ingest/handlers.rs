@@ -254,12 +254,13 @@ fn writer_of(app: &App, presented: Option<&str>) -> Result<KeyRecord, Problem> {
 /// The events of a body, with the times of this directory's clock.
 fn judged(app: &App, body: Body<'_>, source: &str) -> Result<Parsed, Problem> {
     let limits = &app.config.ingest;
+    let request = app.next_request();
     let DirectoryClock::Data(clock) = &app.clock else {
-        let door = Door { received_at_ms: app.clock.now_ms(), data_clock: false, limits };
+        let door = Door { received_at_ms: app.clock.now_ms(), request, data_clock: false, limits };
         return body.events(source, &door);
     };
     // Data may carry its clock along, but never past the real present.
-    let door = Door { received_at_ms: WallClock.now_ms(), data_clock: true, limits };
+    let door = Door { received_at_ms: WallClock.now_ms(), request, data_clock: true, limits };
     let mut parsed = body.events(source, &door)?;
     for (event, _) in &mut parsed.events {
         if event.original_at_ms.is_none() {

@@ -26,6 +26,7 @@ pub(super) struct Parsed {
 /// What is known before the body is looked at.
 pub(super) struct Door<'a> {
     pub(super) received_at_ms: Millis,
+    pub(super) request: u64,
     pub(super) data_clock: bool,
     pub(super) limits: &'a IngestLimits,
 }
@@ -148,6 +149,7 @@ impl<'a> Door<'a> {
         Envelope {
             source,
             received_at_ms: self.received_at_ms,
+            request: self.request,
             sent_at_ms,
             context,
             data_clock: self.data_clock,

@@ -39,7 +39,10 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
     let packages = metadata["packages"].as_array().expect("packages");
     let normal = |package: &Value| {
         let all = package["dependencies"].as_array().cloned().unwrap_or_default();
-        all.iter().filter(|dependency| dependency["kind"].is_null()).map(|dependency| text(&dependency["name"])).collect()
+        all.iter()
+            .filter(|dependency| dependency["kind"].is_null())
+            .map(|dependency| text(&dependency["name"]))
+            .collect()
     };
     packages.iter().map(|package| (text(&package["name"]), normal(package))).collect()
 }
@@ -65,7 +68,8 @@ fn crates_depend_on_those_below_them_alone() {
 #[test]
 fn no_source_file_has_become_a_heap() {
     let mut heaps = Vec::new();
-    let mut folders: Vec<_> = ["store", "runtime", "agents", "scenarios", "api"].iter().map(|name| root().join(name)).collect();
+    let mut folders: Vec<_> =
+        ["store", "runtime", "agents", "scenarios", "api"].iter().map(|name| root().join(name)).collect();
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
             let path = entry.path();

@@ -1,6 +1,6 @@
 //! What a customer did, read from the journal.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use impresario_agents::vocabulary::{EventKind, RawJson, Tracked};
 use impresario_runtime::{
@@ -47,40 +47,19 @@ pub(super) struct EventView {
     context: Map<String, Value>,
 }
 
-/// When and where an event lies: the order of a timeline.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Moment {
-    pub(super) at_ms: i64,
-    pub(super) seq: Seq,
-}
-
-impl fmt::Display for Moment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.at_ms, self.seq)
-    }
-}
-
-impl Moment {
-    pub(super) fn read(text: &str) -> Result<Self, Problem> {
-        let parts = text.split_once('.');
-        let read = parts.and_then(|(at, seq)| Some(Self { at_ms: at.parse().ok()?, seq: seq.parse().ok()? }));
-        read.ok_or_else(|| Problem::invalid_query("`cursor` is not one that was given"))
-    }
-}
-
 /// The events at these places; erased ones are not among them.
-pub(super) fn events(journal: &Journal, moments: &[Moment]) -> Result<Vec<EventView>, Problem> {
+pub(super) fn events(journal: &Journal, places: &[Seq]) -> Result<Vec<EventView>, Problem> {
     let topic = journal.known_name(Tracked::NAME);
     let mut chunk: Option<Arc<Chunk>> = None;
-    let mut events = Vec::with_capacity(moments.len());
-    for moment in moments {
-        if chunk.as_ref().and_then(|chunk| chunk.get(moment.seq)).is_none() {
-            chunk = journal.chunk(moment.seq)?;
+    let mut events = Vec::with_capacity(places.len());
+    for seq in places {
+        if chunk.as_ref().and_then(|chunk| chunk.get(*seq)).is_none() {
+            chunk = journal.chunk(*seq)?;
         }
-        let entry = chunk.as_ref().and_then(|chunk| chunk.get(moment.seq));
+        let entry = chunk.as_ref().and_then(|chunk| chunk.get(*seq));
         let entry = entry.filter(|entry| entry.erased.is_none() && Some(entry.topic) == topic);
         if let Some(entry) = entry {
-            events.push(view(moment.seq, entry.decode(Tracked::VERSION)?));
+            events.push(view(*seq, entry.decode(Tracked::VERSION)?));
         }
     }
     Ok(events)

@@ -1,0 +1,17 @@
+//! The program as its users meet it: the real binary, over real sockets, on a real directory.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test of a real process waits in real time, with an end to its patience"
+)]
+#![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
+
+mod access;
+mod bad_input;
+mod clients;
+mod control;
+mod durability;
+mod http;
+mod ingest;
+mod server;
+mod slow;
+mod tidy;
