@@ -7,15 +7,17 @@ use crate::vocabulary::{DAY_MS, Millis};
 
 /// Days kept before the newest one.
 pub const DAYS_MAX: i32 = 400;
-/// Currencies kept, of a person and of a day.
+/// Currencies kept of one day.
+pub(super) const DAY_CURRENCIES_MAX: usize = 8;
+/// Currencies kept of one person.
 pub(super) const CURRENCIES_MAX: usize = 32;
 
-/// Sums by currency. Of too many currencies those with the first codes are kept.
+/// Sums by currency. Of too many currencies the `MAX` with the first codes are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Sums(Vec<(Currency, Micros)>);
+pub struct Sums<const MAX: usize>(Vec<(Currency, Micros)>);
 
-impl Sums {
+impl<const MAX: usize> Sums<MAX> {
     /// Adds an amount; false where a currency had to go.
     pub(super) fn add(&mut self, currency: Currency, amount: Micros) -> bool {
         match self.0.binary_search_by_key(&currency, |(known, _)| *known) {
@@ -27,15 +29,15 @@ impl Sums {
             }
             Err(place) => {
                 self.0.insert(place, (currency, amount));
-                let fits = self.0.len() <= CURRENCIES_MAX;
-                self.0.truncate(CURRENCIES_MAX);
+                let fits = self.0.len() <= MAX;
+                self.0.truncate(MAX);
                 fits
             }
         }
     }
 
-    pub(super) fn merge(&mut self, others: &Self) -> bool {
-        others.0.iter().fold(true, |fits, (currency, amount)| self.add(*currency, *amount) && fits)
+    pub(super) fn merge<const OTHER: usize>(&mut self, others: &Sums<OTHER>) -> bool {
+        others.0.iter().fold(true, |fits, (currency, amount)| fits & self.add(*currency, *amount))
     }
 
     /// The sum in one currency.
@@ -68,7 +70,7 @@ pub struct Day {
     pub orders: u32,
     /// Value of orders less refunds.
     #[serde(rename = "v", default, skip_serializing_if = "Sums::is_empty")]
-    pub value: Sums,
+    pub value: Sums<DAY_CURRENCIES_MAX>,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -93,7 +95,7 @@ pub struct Rolling {
     /// Orders.
     pub orders: u64,
     /// Value of orders less refunds.
-    pub value: Sums,
+    pub value: Sums<CURRENCIES_MAX>,
 }
 
 impl Days {

@@ -9,12 +9,15 @@ use super::{
     json,
     oddity::{Oddities, Oddity},
 };
-use crate::vocabulary::{EventKind, Identifier, IdentifierKind, Millis, Tracked};
+use crate::vocabulary::{EventKind, Identifier, IdentifierKind, Millis, ProfileId, Tracked};
 
 /// Identifiers kept of one person. One beyond still leads to the person; it is only not listed.
-pub(super) const IDENTIFIERS_MAX: usize = 500;
-const VALUE_MAX: usize = 512;
+pub(super) const IDENTIFIERS_MAX: usize = 200;
+/// Longest identifier, in bytes.
+const VALUE_MAX: usize = 320;
 const SYSTEM_MAX: usize = 64;
+/// External ids of one event looked at.
+const EXTERNAL_IDS_MAX: usize = 50;
 
 /// An identifier of a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,13 +82,17 @@ impl Identifiers {
         others.0.into_iter().fold(true, |fits, other| fits & self.add(other))
     }
 
-    /// Notes that one belongs to another person; false where it is not there.
-    pub(super) fn dispute(&mut self, identifier: &Identifier) -> bool {
+    /// Notes that one belongs to `holder`, unless that is this very person by now.
+    pub(super) fn dispute(&mut self, identifier: &Identifier, holder: ProfileId) {
+        let users = self.0.iter().filter(|known| known.kind == IdentifierKind::UserId);
+        let mut users = users.filter_map(|known| Identifier::new(IdentifierKind::UserId, &known.value));
+        if users.any(|user| user.node() == holder) {
+            return;
+        }
         let known = self.place(&identifier.kind, &identifier.value).ok().and_then(|place| self.0.get_mut(place));
-        known.is_some_and(|known| {
+        if let Some(known) = known {
             known.disputed = true;
-            true
-        })
+        }
     }
 
     /// By kind and text.
@@ -146,7 +153,7 @@ impl<'a> Naming<'a, '_> {
     /// `context.externalIds`: objects of `id`, `type`, `collection` and `encoding`.
     pub(super) fn external_ids(&mut self, ids: &'a RawValue) {
         let Some(ids) = json::elements(ids) else { return self.oddities.count(Oddity::WrongType) };
-        for object in ids.into_iter().take(IDENTIFIERS_MAX) {
+        for object in ids.into_iter().take(EXTERNAL_IDS_MAX) {
             let [id, system, collection, encoding] =
                 json::pick(object.get(), &["id", "type", "collection", "encoding"]).values;
             let collection = collection.and_then(json::text).unwrap_or(Cow::Borrowed("users"));

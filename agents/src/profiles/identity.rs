@@ -225,7 +225,10 @@ impl OnMany<IdentityConflict> for Profiles {
         _: &mut Step<'_>,
     ) -> Result<(), AgentError> {
         if keys.moved_to(&event.claimant)?.is_none() && keys.get(&event.claimant)?.is_some() {
-            keys.change(&event.claimant, |state| Ok(state.identifiers.dispute(&event.identifier)))?;
+            keys.change(&event.claimant, |state| {
+                state.identifiers.dispute(&event.identifier, event.holder);
+                Ok(())
+            })?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use serde::{
     Deserializer,
     de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor},
 };
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 
 /// The wanted fields of an object, raw; a null field counts as none.
 pub(super) struct Picked<'a, const N: usize> {
@@ -56,6 +56,23 @@ pub(super) fn text_or_number(value: &RawValue) -> Option<Cow<'_, str>> {
     let raw = value.get();
     let number = raw.starts_with(|first: char| first == '-' || first.is_ascii_digit());
     if number { Some(Cow::Borrowed(raw)) } else { text(value) }
+}
+
+/// The first `bytes_max` bytes of a text, no character split.
+pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
+    let end = (0..=bytes_max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    end.and_then(|end| text.get(..end)).unwrap_or_default()
+}
+
+/// Bytes a value takes at most once it is kept.
+pub(super) fn weight(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 1,
+        Value::Number(_) => 9,
+        Value::String(text) => 5 + text.len(),
+        Value::Array(items) => 5 + items.iter().map(weight).sum::<usize>(),
+        Value::Object(fields) => 5 + fields.iter().map(|(name, value)| 5 + name.len() + weight(value)).sum::<usize>(),
+    }
 }
 
 struct FieldName<'n>(&'n str);

@@ -5,6 +5,8 @@
 //! order events come in: late events end in the profile that timely ones would have made.
 
 mod days;
+mod find;
+mod fold;
 mod hours;
 mod identifiers;
 mod identity;
@@ -15,12 +17,15 @@ mod names;
 mod newest;
 mod oddity;
 mod profile;
+mod purchase;
 mod shop;
 mod touch;
 
 use impresario_runtime::{Agent, AgentError, Routes, Step};
 
 pub use days::{DAYS_MAX, Day, Days, Rolling, Sums, day_of};
+pub use find::{Found, look_at, node_of};
+pub use fold::Folded;
 pub use hours::{HOURS, Histogram, Hours};
 pub use identifiers::{Identifiers, KnownIdentifier};
 pub use identity::{EventForwarded, IdentifierClaimed, IdentityConflict, MergeAsked};
@@ -28,8 +33,8 @@ pub use messages::{Engagement, Messages};
 pub use money::{Currency, Micros};
 pub use newest::{LastWrites, Newest, Stamp, Write};
 pub use oddity::{Bound, Bounds, Oddities, Oddity};
-pub use profile::Profile;
-pub use shop::{ProductTouch, Shop};
+pub use profile::{Group, Profile};
+pub use shop::{Product, ProductTouch, Shop, Subscription};
 pub use touch::{Touch, Touches};
 
 use crate::vocabulary::{ProfileId, Tracked};

@@ -84,6 +84,9 @@ impl<T, const MAX: usize> Newest<T, MAX> {
     }
 }
 
+/// Longest name of a source kept, in bytes.
+pub(super) const SOURCE_MAX: usize = 64;
+
 /// A value as it was last written, by event time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Write {
@@ -131,11 +134,6 @@ impl<const MAX: usize> LastWrites<MAX> {
     /// The write of `name`, also where it is the mark of a removed one.
     pub fn get(&self, name: &str) -> Option<&Write> {
         self.place(name).ok().and_then(|place| self.0.get(place))
-    }
-
-    /// Whether a write of `name` at `stamp` would be the last.
-    pub(super) fn takes(&self, name: &str, stamp: Stamp) -> bool {
-        self.get(name).is_none_or(|known| known.stamp < stamp)
     }
 
     /// Writes, unless a newer write is there.

@@ -1,36 +1,25 @@
 //! One customer, folded from events in any order.
 
-use std::collections::BTreeMap;
-
 use impresario_runtime::store::Seq;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, value::RawValue};
 
 use super::{
-    days::{Days, day_of},
+    days::Days,
+    fold::{Changes, write_trait},
     hours::Hours,
-    identifiers::{Identifiers, KnownIdentifier, Naming},
-    identity::IdentifierClaimed,
-    json,
+    identifiers::Identifiers,
     messages::Messages,
-    names::{Meaning, meaning},
-    newest::{LastWrites, Newest, Stamp, Write, Written},
-    oddity::{Bound, Bounds, Oddities, Oddity},
-    shop::{Around, Shop},
-    touch::{Origin, Touches},
+    newest::{LastWrites, Newest, Stamp, Write},
+    oddity::{Bound, Bounds, Oddities},
+    shop::Shop,
+    touch::Touches,
 };
-use crate::vocabulary::{
-    EventKind, Feature, Identifier, IdentifierKind, Millis, ProfileChanged, ProfileId, RhythmDelta, Tracked,
-};
+use crate::vocabulary::{Feature, Millis, ProfileChanged, ProfileId, RhythmDelta};
 
 /// Traits kept, those last written.
 pub(super) const TRAITS_MAX: usize = 255;
 /// Groups and traits of groups kept, those last written.
-pub(super) const GROUP_WRITES_MAX: usize = 255;
-/// Longest name of a trait or group, in characters.
-const NAME_MAX: usize = 255;
-/// Largest value of a trait, in bytes of JSON.
-const VALUE_MAX: usize = 4096;
+pub(super) const GROUP_WRITES_MAX: usize = 50;
 /// Events kept for the timeline.
 pub(super) const TIMELINE_MAX: usize = 100;
 /// Between a group's id and the name of its trait.
@@ -94,246 +83,7 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// What changes while an event is folded.
-#[derive(Default)]
-pub(super) struct Changes {
-    features: Vec<(Feature, i64)>,
-    traits: BTreeMap<Box<str>, Value>,
-    pub(super) rhythm: RhythmDelta,
-}
-
-impl Changes {
-    /// A feature has a new value; of several values of one feature the last counts.
-    pub(super) fn feature(&mut self, feature: Feature, number: i64) {
-        match self.features.iter_mut().find(|(known, _)| *known == feature) {
-            Some((_, known)) => *known = number,
-            None => self.features.push((feature, number)),
-        }
-    }
-
-    pub(super) fn into_changed(mut self, profile: ProfileId, event: Seq) -> ProfileChanged {
-        self.features.sort_unstable_by_key(|(feature, _)| *feature);
-        let rhythm = Some(self.rhythm).filter(|rhythm| *rhythm != RhythmDelta::default());
-        ProfileChanged { profile, event, features: self.features, traits: self.traits, rhythm }
-    }
-}
-
-/// What came of folding an event.
-pub(super) struct Folded {
-    pub(super) changed: ProfileChanged,
-    pub(super) claims: Vec<IdentifierClaimed>,
-}
-
-/// The parts of Segment's `context` that are looked at.
-#[derive(Default)]
-struct Context<'a> {
-    zone: Option<&'a RawValue>,
-    traits: Option<&'a RawValue>,
-    campaign: Option<&'a RawValue>,
-    page: Option<&'a RawValue>,
-    device: Option<&'a RawValue>,
-    external_ids: Option<&'a RawValue>,
-}
-
-impl<'a> Context<'a> {
-    fn of(event: &'a Tracked, oddities: &mut Oddities) -> Self {
-        if event.context.is_empty() {
-            return Self::default();
-        }
-        let names = ["timezone", "traits", "campaign", "page", "device", "externalIds"];
-        let picked = json::pick(event.context.as_str(), &names);
-        if picked.broken {
-            oddities.count(Oddity::NoObject);
-        }
-        let [zone, traits, campaign, page, device, external_ids] = picked.values;
-        Self { zone, traits, campaign, page, device, external_ids }
-    }
-}
-
 impl Profile {
-    /// Folds an event into the profile `id`. The order events come in makes no difference.
-    pub(super) fn fold(&mut self, id: ProfileId, event: &Tracked, seq: Seq) -> Folded {
-        self.id = Some(id);
-        let stamp = Stamp::of(event);
-        let mut changes = Changes::default();
-        let context = Context::of(event, &mut self.oddities);
-        self.count_event(event, stamp, &context, &mut changes);
-        let mut own_email_and_phone = [None; 2];
-        match event.kind {
-            EventKind::Track => self.fold_track(event, stamp, &mut changes),
-            EventKind::Identify => {
-                own_email_and_phone = self.write_traits(event, event.properties.as_str(), stamp, &mut changes);
-                if let Some(traits) = context.traits {
-                    self.write_traits(event, traits.get(), stamp, &mut changes);
-                }
-            }
-            EventKind::Page => changes.feature(Feature::PAGES, add(&mut self.pages)),
-            EventKind::Screen => changes.feature(Feature::SCREENS, add(&mut self.screens)),
-            EventKind::Group => self.fold_group(event, stamp),
-            EventKind::Alias => {}
-        }
-        self.fold_touch(event, stamp, &context);
-        let claims = self.fold_identifiers(id, event, &context, own_email_and_phone);
-        self.timeline.add((stamp, seq));
-        Folded { changed: changes.into_changed(id, seq), claims }
-    }
-
-    fn count_event(&mut self, event: &Tracked, stamp: Stamp, context: &Context<'_>, changes: &mut Changes) {
-        let at_ms = event.at_ms;
-        let (first, last) = self.seen.unwrap_or((Millis::MAX, Millis::MIN));
-        if at_ms < first {
-            changes.feature(Feature::FIRST_SEEN_AT, at_ms);
-        }
-        if at_ms > last {
-            changes.feature(Feature::LAST_SEEN_AT, at_ms);
-        }
-        self.seen = Some((first.min(at_ms), last.max(at_ms)));
-        changes.feature(Feature::EVENTS, add(&mut self.events));
-        if let Some(day) = self.days.at(day_of(at_ms)) {
-            day.events = day.events.saturating_add(1);
-        }
-        let zone = context.zone.and_then(json::text);
-        if context.zone.is_some() && zone.is_none() {
-            self.oddities.count(Oddity::WrongType);
-        }
-        if !self.hours.add(stamp, zone.as_deref()) {
-            self.oddities.count(Oddity::TimeZone);
-        }
-    }
-
-    fn fold_track(&mut self, event: &Tracked, stamp: Stamp, changes: &mut Changes) {
-        let Some(meaning) = meaning(&event.name) else { return };
-        let Self { days, oddities, bounds, shop, messages, .. } = self;
-        if let Meaning::Message(channel, receipt) = meaning {
-            return messages.receive(channel, receipt, event.at_ms, changes);
-        }
-        let shop = shop.get_or_insert_default();
-        let properties = event.properties.as_str();
-        let around = &mut Around { stamp, source: &event.source, days, oddities, bounds, changes };
-        match meaning {
-            Meaning::ProductViewed => shop.view_product(properties, around),
-            Meaning::ProductAdded => shop.change_cart(properties, true, around),
-            Meaning::ProductRemoved => shop.change_cart(properties, false, around),
-            Meaning::CheckoutStarted => shop.start_checkout(around.changes),
-            Meaning::OrderCompleted => shop.complete_order(properties, around),
-            Meaning::OrderRefunded => shop.refund_order(properties, around),
-            Meaning::OrderCancelled => shop.cancel_order(),
-            Meaning::Subscription { trial, state } => shop.subscribe(properties, trial, state, around),
-            Meaning::Message(..) => {}
-        }
-    }
-
-    /// Writes the traits of the object `object`; its `email` and `phone`, raw.
-    fn write_traits<'a>(
-        &mut self,
-        event: &Tracked,
-        object: &'a str,
-        stamp: Stamp,
-        changes: &mut Changes,
-    ) -> [Option<&'a RawValue>; 2] {
-        let mut email_and_phone = [None; 2];
-        let read = json::each_field(object, |name, value| {
-            let place = match name {
-                "email" => email_and_phone.first_mut(),
-                "phone" => email_and_phone.last_mut(),
-                _ => None,
-            };
-            if let Some(place) = place {
-                *place = Some(value).filter(|value| value.get() != "null");
-            }
-            if let Some(value) = usable_trait(name, value, &self.traits, stamp, &mut self.oddities) {
-                let write = Write { name: name.into(), value, stamp, source: event.source.clone() };
-                write_trait(&mut self.traits, write, &mut self.bounds, changes);
-            }
-        });
-        if !read {
-            self.oddities.count(Oddity::NoObject);
-        }
-        email_and_phone
-    }
-
-    fn fold_group(&mut self, event: &Tracked, stamp: Stamp) {
-        let group_id = event.group_id.as_deref().unwrap_or_default();
-        if group_id.is_empty() || group_id.chars().count() > NAME_MAX || group_id.contains(GROUP_MARK) {
-            return self.oddities.count(Oddity::GroupId);
-        }
-        let Self { groups, oddities, bounds, .. } = self;
-        let mut write = |name: String, value| {
-            groups.set(Write { name: name.into(), value, stamp, source: event.source.clone() });
-            bounds.note(Bound::Groups, groups.take_surplus().is_none());
-        };
-        write(format!("{group_id}{GROUP_MARK}"), Value::Bool(true));
-        let read = json::each_field(event.properties.as_str(), |name, value| {
-            let nothing_yet = LastWrites::<0>::default();
-            if let Some(value) = usable_trait(name, value, &nothing_yet, stamp, oddities) {
-                write(format!("{group_id}{GROUP_MARK}{name}"), value);
-            }
-        });
-        if !read {
-            oddities.count(Oddity::NoObject);
-        }
-    }
-
-    fn fold_touch(&mut self, event: &Tracked, stamp: Stamp, context: &Context<'_>) {
-        let mut origin = Origin { page: context.page, campaign: context.campaign, ..Origin::default() };
-        if event.kind == EventKind::Page {
-            [origin.url, origin.referrer] = json::pick(event.properties.as_str(), &["url", "referrer"]).values;
-        }
-        if origin.is_told() {
-            self.touches.get_or_insert_default().add(stamp, &origin);
-        }
-    }
-
-    /// Takes in the identifiers an event names; those not known of this person are to be claimed.
-    fn fold_identifiers(
-        &mut self,
-        id: ProfileId,
-        event: &Tracked,
-        context: &Context<'_>,
-        [email, phone]: [Option<&RawValue>; 2],
-    ) -> Vec<IdentifierClaimed> {
-        let (kind, value) = match (&event.user_id, &event.anonymous_id) {
-            (Some(user_id), _) => (IdentifierKind::UserId, user_id),
-            (None, Some(anonymous_id)) => (IdentifierKind::AnonymousId, anonymous_id),
-            (None, None) => return Vec::new(),
-        };
-        if !self.identifiers.note(&kind, value, event.at_ms) {
-            self.add_identifier(kind, value.clone(), event.at_ms);
-        }
-        let mut naming = Naming { named: Vec::new(), oddities: &mut self.oddities };
-        naming.call(event);
-        naming.traits(email, phone);
-        if let Some(traits) = context.traits {
-            let [email, phone] = json::pick(traits.get(), &["email", "phone"]).values;
-            naming.traits(email, phone);
-        }
-        context.device.into_iter().for_each(|device| naming.device(device));
-        context.external_ids.into_iter().for_each(|ids| naming.external_ids(ids));
-        let mut claims = Vec::new();
-        for named in naming.named {
-            let as_it_came = !matches!(named.kind, IdentifierKind::Email | IdentifierKind::Phone);
-            if as_it_came && self.identifiers.note(&named.kind, &named.text, event.at_ms) {
-                continue;
-            }
-            let Some(identifier) = Identifier::new(named.kind, &named.text) else {
-                self.oddities.count(Oddity::Identifier);
-                continue;
-            };
-            if self.identifiers.note(&identifier.kind, &identifier.value, event.at_ms) {
-                continue;
-            }
-            self.add_identifier(identifier.kind.clone(), identifier.value.clone(), event.at_ms);
-            let node = identifier.node();
-            claims.push(IdentifierClaimed { node, identifier, profile: id, by_alias: named.by_alias });
-        }
-        claims
-    }
-
-    fn add_identifier(&mut self, kind: IdentifierKind, value: Box<str>, first_at_ms: Millis) {
-        let known = KnownIdentifier { kind, value, first_at_ms, disputed: false };
-        self.bounds.note(Bound::Identifiers, self.identifiers.add(known));
-    }
-
     /// Takes in the profile `other`, which is the same person; what that changes here.
     pub(super) fn merge(&mut self, id: ProfileId, other: Self) -> ProfileChanged {
         self.id = Some(id);
@@ -411,52 +161,43 @@ impl Profile {
         features
     }
 
+    /// Groups they belong to, by id, each with what is said of it.
+    pub fn groups(&self) -> Vec<Group<'_>> {
+        let mut groups: Vec<Group<'_>> = Vec::new();
+        for write in self.groups.iter() {
+            let Some((id, name)) = write.name.split_once(GROUP_MARK) else { continue };
+            if groups.last().is_none_or(|last| last.id != id) {
+                groups.push(Group { id, at_ms: write.stamp.0, traits: Vec::new() });
+            }
+            if let Some(group) = groups.last_mut() {
+                group.at_ms = group.at_ms.max(write.stamp.0);
+                if !name.is_empty() && !write.value.is_null() {
+                    group.traits.push((name, write));
+                }
+            }
+        }
+        groups
+    }
+
+    /// The same with no timeline, to compare histories that came in another order.
+    #[must_use]
+    pub fn without_timeline(&self) -> Self {
+        Self { timeline: Newest::default(), ..self.clone() }
+    }
+
     /// The newest events, newest first: event time and place in the journal.
     pub fn timeline(&self) -> impl Iterator<Item = (Millis, Seq)> {
         self.timeline.iter().rev().map(|(stamp, seq)| (stamp.0, *seq))
     }
 }
 
-fn add(count: &mut u32) -> i64 {
-    *count = count.saturating_add(1);
-    (*count).into()
-}
-
-/// The value of a trait that may be written: well named, not too large, and newer than what is there.
-fn usable_trait<const MAX: usize>(
-    name: &str,
-    value: &RawValue,
-    known: &LastWrites<MAX>,
-    stamp: Stamp,
-    oddities: &mut Oddities,
-) -> Option<Value> {
-    if name.is_empty() || name.chars().count() > NAME_MAX {
-        oddities.count(Oddity::TraitName);
-        return None;
-    }
-    if value.get().len() > VALUE_MAX {
-        oddities.count(Oddity::TraitValue);
-        return None;
-    }
-    if !known.takes(name, stamp) {
-        return None;
-    }
-    let read = serde_json::from_str(value.get());
-    if read.is_err() {
-        oddities.count(Oddity::TraitValue);
-    }
-    read.ok()
-}
-
-fn write_trait(traits: &mut LastWrites<TRAITS_MAX>, write: Write, bounds: &mut Bounds, changes: &mut Changes) {
-    let (name, value) = (write.name.clone(), write.value.clone());
-    if traits.set(write) == Written::New {
-        changes.traits.insert(name, value);
-    }
-    if let Some(gone) = traits.take_surplus() {
-        bounds.note(Bound::Traits, false);
-        if !gone.value.is_null() {
-            changes.traits.insert(gone.name, Value::Null);
-        }
-    }
+/// A group a person belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Event time of the last call that named it.
+    pub at_ms: Millis,
+    /// What is said of it, by name.
+    pub traits: Vec<(&'a str, &'a Write)>,
 }

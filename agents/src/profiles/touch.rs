@@ -1,5 +1,7 @@
 //! Where a person came from, first and last.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -63,13 +65,14 @@ impl Touches {
         if !first && !last {
             return;
         }
-        let touch = origin.touch(stamp);
-        let told = touch.url.is_some() || touch.campaign.is_some() || touch.source.is_some();
-        if last && (touch.campaign.is_some() || touch.source.is_some() || comes_from_another_site(&touch)) {
-            self.last = Some(touch.clone());
+        let arrival = origin.read();
+        let last = last && arrival.is_from_outside();
+        let first = first && arrival.is_told();
+        if last {
+            self.last = Some(arrival.touch(stamp));
         }
-        if first && told {
-            self.first = Some(touch);
+        if first {
+            self.first = Some(arrival.touch(stamp));
         }
     }
 
@@ -97,29 +100,55 @@ impl Origin<'_> {
     pub(super) fn is_told(&self) -> bool {
         self.url.is_some() || self.page.is_some() || self.campaign.is_some()
     }
+}
+
+impl<'a> Origin<'a> {
+    fn read(&self) -> Arrival<'a> {
+        let page = self.page.filter(|_| self.url.is_none() || self.referrer.is_none());
+        let [page_url, page_referrer] =
+            page.map(|page| json::pick(page.get(), &["url", "referrer"]).values).unwrap_or_default();
+        let campaign = self.campaign.map(|campaign| {
+            json::pick(campaign.get(), &["name", "source", "medium", "term", "content"]).values.map(text)
+        });
+        let (url, referrer) = (text(self.url.or(page_url)), text(self.referrer.or(page_referrer)));
+        Arrival { url, referrer, campaign: campaign.unwrap_or_default() }
+    }
+}
+
+/// What an event tells of where the person is, read but not yet kept.
+struct Arrival<'a> {
+    url: Option<Cow<'a, str>>,
+    referrer: Option<Cow<'a, str>>,
+    /// Name, source, medium, term, content.
+    campaign: [Option<Cow<'a, str>>; 5],
+}
+
+impl Arrival<'_> {
+    fn has_campaign(&self) -> bool {
+        let [name, source, ..] = &self.campaign;
+        name.is_some() || source.is_some()
+    }
+
+    fn is_told(&self) -> bool {
+        self.url.is_some() || self.has_campaign()
+    }
+
+    fn is_from_outside(&self) -> bool {
+        let referrer = self.referrer.as_deref().and_then(host);
+        self.has_campaign() || (referrer.is_some() && referrer != self.url.as_deref().and_then(host))
+    }
 
     fn touch(&self, stamp: Stamp) -> Touch {
-        let page = self.page.map(|page| json::pick(page.get(), &["url", "referrer"]).values).unwrap_or_default();
-        let [page_url, page_referrer] = page;
-        let campaign = self.campaign.map(|campaign| {
-            json::pick(campaign.get(), &["name", "source", "medium", "term", "content"]).values.map(short)
-        });
-        let [campaign, source, medium, term, content] = campaign.unwrap_or_default();
-        let (url, referrer) = (short(self.url.or(page_url)), short(self.referrer.or(page_referrer)));
+        let keep = |text: &Option<Cow<'_, str>>| text.as_deref().map(|text| Box::from(json::cut(text, TEXT_MAX)));
+        let [campaign, source, medium, term, content] = self.campaign.each_ref().map(keep);
+        let (url, referrer) = (keep(&self.url), keep(&self.referrer));
         Touch { stamp, url, referrer, campaign, source, medium, term, content }
     }
 }
 
-/// Its text, where it has one, cut to a sane length.
-fn short(value: Option<&RawValue>) -> Option<Box<str>> {
-    let text = json::text(value?)?;
-    let end = (0..=TEXT_MAX.min(text.len())).rev().find(|end| text.is_char_boundary(*end))?;
-    text.get(..end).filter(|text| !text.is_empty()).map(Box::from)
-}
-
-fn comes_from_another_site(touch: &Touch) -> bool {
-    let referrer = touch.referrer.as_deref().and_then(host);
-    referrer.is_some() && referrer != touch.url.as_deref().and_then(host)
+/// Its text, where it has one.
+fn text(value: Option<&RawValue>) -> Option<Cow<'_, str>> {
+    json::text(value?).filter(|text| !text.is_empty())
 }
 
 /// The host of an address, with no `www.`.
