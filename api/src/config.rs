@@ -56,6 +56,9 @@ pub struct ServerConfig {
     pub bodies_bytes_max: usize,
     /// Bytes of the body of a control request.
     pub control_body_bytes_max: usize,
+    /// The ingest door only parses and answers, and keeps nothing: a yardstick, and no setting.
+    #[serde(skip)]
+    pub parse_only: bool,
 }
 
 /// The limits of the ingest door, all in one place. Beyond them an event or request is refused.
@@ -140,6 +143,7 @@ impl Default for ServerConfig {
             drain_ms_max: 10_000,
             bodies_bytes_max: 128 << 20,
             control_body_bytes_max: 256 * 1024,
+            parse_only: false,
         }
     }
 }

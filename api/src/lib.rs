@@ -5,6 +5,7 @@
 //! command needs one.
 
 mod app;
+pub mod bench;
 pub mod cli;
 pub mod config;
 mod control;

@@ -32,6 +32,9 @@ pub struct ServeArgs {
     /// How log lines look, on standard error
     #[arg(long, value_enum, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// The ingest door only parses and answers; nothing is kept. A yardstick of `bench`.
+    #[arg(long, hide = true)]
+    pub parse_only: bool,
 }
 
 /// What is said once the server can be reached.
@@ -108,6 +111,7 @@ fn settings(common: &Common, args: &ServeArgs) -> Result<Config, CommandError> {
     if let Some(format) = args.log_format {
         config.log.format = format;
     }
+    config.server.parse_only = args.parse_only;
     Ok(config)
 }
 

@@ -212,6 +212,9 @@ async fn taken(app: &App, request: Request, kind: Option<EventKind>, now_ms: i64
         let source = key.name;
         let refused = |problem: Problem| (Some(Arc::clone(&source)), problem);
         let mut parsed = judged(app, body, &source).map_err(refused)?;
+        if app.config.server.parse_only {
+            return Ok(());
+        }
         let commit = commit_of(app, &source, std::mem::take(&mut parsed.events)).map_err(refused)?;
         (commit, source, parsed)
     };

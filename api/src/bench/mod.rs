@@ -1,0 +1,82 @@
+//! Measuring the real program: the server as its own process, driven over loopback HTTP.
+//!
+//! [`Server`] starts it and looks at it from outside; [`Load`] sends batches and waits for their
+//! answers; [`segments`] are what the events are folded into; [`yardstick`] is what the same
+//! machine could do at best. Nothing here is part of the server.
+
+mod client;
+mod events;
+mod load;
+mod segments;
+mod server;
+pub mod yardstick;
+
+use std::time::{Duration, Instant};
+
+pub use client::Client;
+pub use events::Bodies;
+pub use load::{Load, Outcome};
+pub use segments::{MARKED, definitions};
+pub use server::{Server, Stages};
+
+/// Why a measurement could not be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// The system's error.
+    #[error("could not {what}: {error}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// The system's error.
+        error: std::io::Error,
+    },
+    /// The server does not do what it should.
+    #[error("{0}")]
+    Server(String),
+}
+
+pub(crate) fn failed(what: &'static str) -> impl Fn(std::io::Error) -> BenchError {
+    move |error| BenchError::Io { what, error }
+}
+
+/// A stopwatch: the one place of the benchmark that reads a clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch(Instant);
+
+impl Watch {
+    /// Starts it.
+    #[expect(clippy::disallowed_methods, reason = "a measurement from outside; no agent reads it")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Time since the start.
+    pub fn passed(self) -> Duration {
+        self.0.elapsed()
+    }
+
+    /// Microseconds since the start.
+    pub fn micros(self) -> u64 {
+        u64::try_from(self.passed().as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
+/// The value below which `percent` of the values lie; 0 for none. Sorts them.
+pub fn percentile(values: &mut [u64], percent: usize) -> u64 {
+    values.sort_unstable();
+    let place = (values.len() * percent / 100).min(values.len().saturating_sub(1));
+    values.get(place).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_found() {
+        let mut values: Vec<u64> = (1..=100).rev().collect();
+        assert_eq!((percentile(&mut values, 50), percentile(&mut values, 99)), (51, 100));
+        assert_eq!(percentile(&mut [], 50), 0);
+        assert_eq!(percentile(&mut [7], 99), 7);
+    }
+}

@@ -1,0 +1,58 @@
+//! The segments events are folded into: simple ones, of all kinds, half of them over rolling windows.
+
+use serde_json::{Value, json};
+
+/// The segment of whoever was marked, for measuring how long an event takes to get there.
+pub const MARKED: &str = "bench-marked";
+
+/// `count` definitions, and [`MARKED`] besides.
+pub fn definitions(count: usize) -> Vec<Value> {
+    let windowed = |index: usize| {
+        let days = [1, 7, 14, 30, 90].get(index % 5).copied().unwrap_or(7);
+        let window = json!({ "last": format!("{days}d") });
+        match index / 5 % 4 {
+            0 => json!({ "event": { "name": "Product Viewed", "window": window, "op": ">=", "value": 3 + index % 7 } }),
+            1 => {
+                json!({ "event": { "name": "Order Completed", "window": window, "op": ">=", "value": 1 + index % 3 } })
+            }
+            2 => json!({ "event": {
+                "name": "Order Completed", "aggregate": "sum", "property": "revenue",
+                "window": window, "op": ">=", "value": 50 + index } }),
+            _ => json!({ "absent": { "name": "Order Completed", "window": window } }),
+        }
+    };
+    let lasting = |index: usize| match index % 5 {
+        0 => json!({ "feature": { "name": "orders", "op": ">=", "value": 1 + index % 9 } }),
+        1 => json!({ "feature": { "name": "value.EUR", "op": ">", "value": 20 * index } }),
+        2 => json!({ "trait": { "name": "age", "op": ">=", "value": 18 + index % 60 } }),
+        3 => json!({ "all": [
+            { "trait": { "name": "plan", "op": "=", "value": "pro" } },
+            { "feature": { "name": "orders", "op": ">=", "value": 1 + index % 4 } } ] }),
+        _ => json!({ "feature": { "name": "pages", "op": ">=", "value": 2 + index % 20 } }),
+    };
+    let mut all = vec![json!({
+        "id": MARKED, "name": "Marked",
+        "condition": { "event": { "name": "Bench Marked", "op": ">=", "value": 1 } },
+    })];
+    for index in 0..count {
+        let condition = if index % 2 == 0 { windowed(index / 2) } else { lasting(index / 2) };
+        all.push(json!({ "id": format!("bench-{index}"), "name": format!("Bench {index}"), "condition": condition }));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use impresario_agents::segmentation::{Condition, check_condition};
+
+    use super::*;
+
+    #[test]
+    fn all_definitions_are_valid() {
+        for definition in definitions(200) {
+            let condition: Condition = serde_json::from_value(definition["condition"].clone()).expect("a condition");
+            let checked = check_condition(&condition, None, &std::collections::BTreeMap::new());
+            assert!(checked.is_ok(), "{}: {checked:?}", definition["id"]);
+        }
+    }
+}

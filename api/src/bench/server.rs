@@ -1,0 +1,184 @@
+//! The server under measurement: started as its own process, looked at from outside.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{BenchError, Client, Watch, failed};
+
+const SETTLE_PAUSE: Duration = Duration::from_millis(2);
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The key events are sent with.
+    pub write_key: String,
+    /// The key of the control API.
+    pub admin_key: String,
+}
+
+impl Server {
+    /// Starts this very program as a server over an empty directory.
+    ///
+    /// # Errors
+    /// It does not start, or does not say where it is.
+    pub fn start(directory: &Path, more: &[&str]) -> Result<Self, BenchError> {
+        let program = std::env::current_exe().map_err(failed("find this program"))?;
+        let mut command = Command::new(program);
+        command.args(["serve", "--json", "--port", "0", "--data"]).arg(directory).args(more);
+        command.env("IMPRESARIO_LOG_LEVEL", "error").env("IMPRESARIO_STORAGE_FREE_MIN_PERCENT", "2");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = command.spawn().map_err(failed("start the server"))?;
+        let mut line = String::new();
+        let out = child.stdout.take();
+        let read = out.map(|out| BufReader::new(out).read_line(&mut line)).transpose();
+        read.map_err(failed("read what the server says"))?;
+        let said: Value = serde_json::from_str(&line).unwrap_or_default();
+        let text = |path: &str| said.pointer(path).and_then(Value::as_str).map(str::to_owned);
+        let address = text("/address").and_then(|at| at.strip_prefix("http://").and_then(|at| at.parse().ok()));
+        let keys = text("/keys/write_key").zip(text("/keys/admin_key"));
+        match address.zip(keys) {
+            Some((address, (write_key, admin_key))) => Ok(Self { child, address, write_key, admin_key }),
+            None => {
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(BenchError::Server("the server did not say where it listens and its keys".into()))
+            }
+        }
+    }
+
+    /// A client with the admin key.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn admin(&self) -> Result<Client, BenchError> {
+        Client::connect(self.address, &self.admin_key)
+    }
+
+    /// Waits until every agent has folded everything.
+    ///
+    /// # Errors
+    /// It takes longer than `within`.
+    pub fn settled(&self, within: Duration) -> Result<(), BenchError> {
+        let mut client = self.admin()?;
+        let watch = Watch::start();
+        while self.metrics(&mut client)?.lag > 0 {
+            if watch.passed() > within {
+                return Err(BenchError::Server(format!("the agents did not catch up within {} s", within.as_secs())));
+            }
+            std::thread::sleep(SETTLE_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// What the server counts of its work.
+    ///
+    /// # Errors
+    /// The system's, or no such answer.
+    pub fn metrics(&self, client: &mut Client) -> Result<Stages, BenchError> {
+        let (status, text) = client.ask("GET", "/metrics", &[])?;
+        let text = std::str::from_utf8(text).unwrap_or_default();
+        if status != 200 {
+            return Err(BenchError::Server(format!("/metrics was answered {status}")));
+        }
+        Ok(Stages::read(text))
+    }
+
+    /// Resident memory in MiB: now, and at its highest.
+    pub fn rss_mib(&self) -> (u64, u64) {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let read = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok());
+            kib.unwrap_or_default() / 1_024
+        };
+        (read("VmRSS:"), read("VmHWM:"))
+    }
+
+    /// Processor time of its threads so far, in milliseconds, by thread name.
+    pub fn thread_millis(&self) -> BTreeMap<String, u64> {
+        let mut by_name = BTreeMap::new();
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        for task in tasks.into_iter().flatten().flatten() {
+            let Ok(stat) = std::fs::read_to_string(task.path().join("stat")) else { continue };
+            let (Some(open), Some(close)) = (stat.find('('), stat.rfind(')')) else { continue };
+            let name = stat.get(open + 1..close).unwrap_or_default();
+            let mut fields = stat.get(close + 2..).unwrap_or_default().split(' ').skip(11);
+            let mut ticks = || fields.next().and_then(|ticks| ticks.parse::<u64>().ok()).unwrap_or_default();
+            // The kernel's clock tick is 10 ms on every Linux there is.
+            *by_name.entry(name.to_owned()).or_default() += (ticks() + ticks()) * 10;
+        }
+        by_name
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where the time goes, as the server counts it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Stages {
+    /// Entries in the journal.
+    pub entries: u64,
+    /// Groups written.
+    pub groups: u64,
+    /// Microseconds spent syncing.
+    pub sync_micros: u64,
+    /// Entries the slowest worker is behind.
+    pub lag: u64,
+    /// Microseconds each agent's workers spent in steps.
+    pub agent_micros: BTreeMap<String, u64>,
+}
+
+impl Stages {
+    fn read(text: &str) -> Self {
+        let mut stages = Self::default();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let Some((name, value)) = line.rsplit_once(' ') else { continue };
+            let value = value.parse().unwrap_or_default();
+            match name {
+                "impresario_journal_entries_total" => stages.entries = value,
+                "impresario_journal_groups_total" => stages.groups = value,
+                "impresario_journal_sync_microseconds_total" => stages.sync_micros = value,
+                "impresario_lag_entries" => stages.lag = value,
+                _ => {
+                    let labels = name.strip_prefix("impresario_agent_busy_microseconds_total{agent=\"");
+                    if let Some((agent, _)) = labels.and_then(|labels| labels.split_once('"')) {
+                        *stages.agent_micros.entry(agent.to_owned()).or_default() += value;
+                    }
+                }
+            }
+        }
+        stages
+    }
+
+    /// What was added since `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let agents = self.agent_micros.iter();
+        let agents = agents.map(|(agent, micros)| {
+            (agent.clone(), micros - before.agent_micros.get(agent).copied().unwrap_or_default())
+        });
+        Self {
+            entries: self.entries - before.entries,
+            groups: self.groups - before.groups,
+            sync_micros: self.sync_micros - before.sync_micros,
+            lag: self.lag,
+            agent_micros: agents.collect(),
+        }
+    }
+}
