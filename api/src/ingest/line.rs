@@ -30,8 +30,15 @@ fn judged_line(text: &str, source: &str, limits: &IngestLimits) -> Result<Tracke
         serde_json::error::Category::Data if text.trim_start().starts_with('{') => Reason::WrongType("a field"),
         _ => Reason::NotAnObject,
     })?;
-    let envelope =
-        Envelope { source, received_at_ms: i64::MAX, sent_at_ms: None, context: None, data_clock: true, limits };
+    let envelope = Envelope {
+        source,
+        received_at_ms: i64::MAX,
+        request: 0,
+        sent_at_ms: None,
+        context: None,
+        data_clock: true,
+        limits,
+    };
     let mut event = tracked(&item, None, 0, &envelope)?;
     let at_ms = match &item.timestamp {
         Some(text) if !text.0.is_empty() => read_time(&text.0, "timestamp")?,
