@@ -14,6 +14,7 @@ use parking_lot::RwLock;
 
 use crate::{
     config::Config,
+    control::PastMembers,
     http::Bodies,
     ingest::sources::Sources,
     keys::{KeyRecord, KeyRing},
@@ -93,6 +94,8 @@ pub(crate) struct App {
     pub(crate) dedup_key: RunSeed,
     /// One change of segments and goals at a time: each is checked against those that stand.
     pub(crate) defining: tokio::sync::Mutex<()>,
+    /// Answers about the past, kept while their pages are asked for.
+    pub(crate) past_members: PastMembers,
     /// Places for questions that read the journal.
     aside: tokio::sync::Semaphore,
     requests: AtomicU64,
@@ -119,6 +122,7 @@ impl App {
             config,
             host,
             defining: tokio::sync::Mutex::new(()),
+            past_members: PastMembers::default(),
             aside: tokio::sync::Semaphore::new(ASIDE_MAX),
             requests: AtomicU64::new(0),
             closing: AtomicBool::new(false),

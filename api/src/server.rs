@@ -173,10 +173,9 @@ pub fn clock_of(setting: &str, directory: &DataDirectory) -> Result<DirectoryClo
         "wall" => return Ok(DirectoryClock::Wall),
         "data" => last_at.ok_or("a directory with no data has no time yet: give an instant instead of `data`")?,
         instant => {
-            let instant = instant.parse::<jiff::Timestamp>().map_err(|error| {
-                format!("the clock is `wall`, `data` or an instant such as 1997-01-01T00:00:00Z: {error}")
-            })?;
-            last_at.map_or(instant.as_millisecond(), |last| last.max(instant.as_millisecond()))
+            let instant: impresario_agents::segmentation::Instant =
+                instant.parse().map_err(|error| format!("the clock is `wall`, `data` or an instant: {error}"))?;
+            last_at.map_or(instant.ms(), |last| last.max(instant.ms()))
         }
     };
     if start > WallClock.now_ms() {

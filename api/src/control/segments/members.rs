@@ -31,6 +31,9 @@ const PEOPLE_A_PAGE: usize = 100_000;
 /// A page of members.
 #[derive(Serialize, ToSchema)]
 struct MemberList {
+    /// How many members there are; told for a given instant, see the segment for the present.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<usize>,
     /// The members, in no order that means anything. A page may be short while there is a next one.
     members: Vec<MemberView>,
     /// Where the next page begins; none on the last one.
@@ -117,12 +120,27 @@ async fn members(
     let limit = query.limit.get();
     match query.at {
         Some(at) => {
-            let journal = Arc::clone(app.host.journal());
-            let found = app.aside(move || members_at(&journal, &segment.defined.id, at.ms())).await??;
+            let found = past_members(&app, segment.defined.id, at.ms()).await?;
             Ok(Json(page_of(&found, place.after, limit)))
         }
         None => Ok(Json(members_now(&app, segment.defined.id, place, limit).await?)),
     }
+}
+
+/// Who was in a segment at an instant. The pages of one answer are cut from one reading of the journal.
+async fn past_members(app: &App, segment: Box<str>, at_ms: i64) -> Result<Arc<Members>, Problem> {
+    if let Some(found) = app.past_members.get(&segment, at_ms) {
+        return Ok(found);
+    }
+    // Journal time never goes back: what lies before its last entry stays as it is.
+    let is_past = app.host.journal().last_at().is_some_and(|last| at_ms < last);
+    let journal = Arc::clone(app.host.journal());
+    let id = segment.clone();
+    let found = Arc::new(app.aside(move || members_at(&journal, &id, at_ms)).await??);
+    if is_past {
+        app.past_members.keep(segment, at_ms, Arc::clone(&found));
+    }
+    Ok(found)
 }
 
 fn page_of(found: &Members, after: Option<ProfileId>, limit: usize) -> MemberList {
@@ -130,7 +148,7 @@ fn page_of(found: &Members, after: Option<ProfileId>, limit: usize) -> MemberLis
     let mut rest = found.range((from, Bound::Unbounded));
     let page: Vec<_> = rest.by_ref().take(limit).map(|(profile, since_ms)| member(*profile, *since_ms)).collect();
     let next = rest.next().and(page.last()).map(|last| Cursor { worker: 0, after: Some(last.profile.0) }.to_string());
-    MemberList { members: page, next }
+    MemberList { size: Some(found.len()), members: page, next }
 }
 
 async fn members_now(app: &App, id: Box<str>, start: Cursor, limit: usize) -> Result<MemberList, Problem> {
@@ -172,7 +190,7 @@ async fn members_now(app: &App, id: Box<str>, start: Cursor, limit: usize) -> Re
         };
     }
     let next = (place.worker < workers).then(|| place.to_string());
-    Ok(MemberList { members, next })
+    Ok(MemberList { size: None, members, next })
 }
 
 fn member(profile: ProfileId, since_ms: i64) -> MemberView {
