@@ -1,5 +1,7 @@
 //! Profiles: who is who, and what is known of them.
 
+mod features;
 mod history;
+mod hostile;
 mod identity;
 mod order;
