@@ -151,10 +151,13 @@ impl Driver {
                 let seat = (index + self.rotate) % count.max(1);
                 quiet &= self.step(seat)?;
             }
-            if quiet && self.are_all_at_head() && !self.fire_overdue()? {
+            if !quiet || self.fire_overdue()? {
+                continue;
+            }
+            if self.are_all_at_head() {
                 return Ok(());
             }
-            if quiet && !self.fire_overdue()? && !self.wake_next()? {
+            if !self.wake_next()? {
                 return Err(self.suspended());
             }
         }
