@@ -237,20 +237,36 @@ fn crashes(scenario: &Scenario, plain: &RunOptions, first: &Outcome, samples: us
         (0..samples).map(|_| CRASHES_IN_A_ROW + 1 + chance.below(later as i64) as u64).filter(|k| *k <= commits),
     );
     for after_commit in places {
-        // Every other time as a `kill -9` leaves it, else as a power cut does.
-        let unsynced_lost = after_commit % 2 == 0 || after_commit <= 3;
-        let crash = Some(Crash { after_commit, unsynced_lost });
+        // In turn as a power cut leaves it, as a `kill -9` does, and after a while of being down.
+        let (unsynced_lost, clock_goes_on) = match after_commit % 3 {
+            0 => (true, false),
+            1 => (false, false),
+            _ => (true, true),
+        };
+        let crash = Some(Crash { after_commit, unsynced_lost, clock_goes_on });
         let left = if unsynced_lost { "lost" } else { "kept" };
-        let how = format!("after commit {after_commit} of {commits}, unsynced writes {left}: ");
+        let down = if clock_goes_on { ", down for a while" } else { "" };
+        let how = format!("after commit {after_commit} of {commits}, unsynced writes {left}{down}: ");
         check.run(scenario, &RunOptions { crash, ..plain.clone() }, &how, |other| {
             if other.metrics.deaths <= first.metrics.deaths {
                 return Some("the process did not die".to_owned());
             }
             // An agent that broke once before the crash does not break again after it.
-            differs(first, other, scenario.faults.panics.is_empty())
+            let exact = !clock_goes_on && scenario.faults.panics.is_empty();
+            differs(first, other, exact).or_else(|| {
+                let said_anew = exact && lines(&first.trace) != lines(&other.trace);
+                said_anew.then(|| format!("something else is said\n{}", diff::unified(&first.trace, &other.trace)))
+            })
         });
     }
     check
+}
+
+/// The lines of a trace, whatever their order.
+fn lines(trace: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = trace.lines().collect();
+    lines.sort_unstable();
+    lines
 }
 
 impl Check {

@@ -54,6 +54,9 @@ pub struct Crash {
     /// Whether writes that were not synced are lost, as by a power cut; else they are all there, as
     /// after a `kill -9`.
     pub unsynced_lost: bool,
+    /// Whether the clock goes on while the process is down, so that all that fell due since the journal's
+    /// end comes at once; else time stands until the new process is there.
+    pub clock_goes_on: bool,
 }
 
 /// What came of a run.
@@ -179,6 +182,7 @@ impl<'a> Run<'a> {
             seed: scenario.run_seed(),
             start_ms: scenario.start_ms,
             deaths,
+            clock_goes_on: options.crash.is_some_and(|crash| crash.clock_goes_on),
             unsynced: if kept { Unsynced::Kept } else { Unsynced::Lost },
             breaker: Arc::new(Breaker::new(breaks.collect())),
         })?;

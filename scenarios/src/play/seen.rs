@@ -21,11 +21,10 @@ pub(crate) struct Seen {
     zone: TimeZone,
     names: BTreeMap<ProfileId, String>,
     generated: BTreeSet<ProfileId>,
-    lines: Vec<(Seq, String)>,
+    /// Lines with the places of their entries; `None` is an event of a generated person, only counted.
+    lines: Vec<(Seq, Option<String>)>,
     /// Up to here the lines are written already.
     told: Seq,
-    /// Events of generated people since the last line that was written.
-    quiet: u64,
     pub(crate) facts: Facts,
 }
 
@@ -80,7 +79,7 @@ impl Seen {
             generated.extend(person.identifiers.iter().map(Identifier::node));
         }
         let zone = scenario.zone.clone();
-        Self { next: 1, zone, names, generated, lines: Vec::new(), told: 0, quiet: 0, facts: Facts::default() }
+        Self { next: 1, zone, names, generated, lines: Vec::new(), told: 0, facts: Facts::default() }
     }
 
     /// A profile as people call it.
@@ -110,7 +109,6 @@ impl Seen {
         self.lines.retain(|(seq, _)| *seq <= head);
         self.told = head.min(self.next - 1);
         self.next = 1;
-        self.quiet = 0;
         self.facts = Facts::default();
         self.read(journal)
     }
@@ -121,9 +119,25 @@ impl Seen {
     }
 
     /// The trace, one line a thing.
-    pub(crate) fn trace(&mut self) -> String {
-        self.speak_up(self.next - 1);
-        self.lines.iter().map(|(_, line)| format!("{line}\n")).collect()
+    pub(crate) fn trace(&self) -> String {
+        let mut text = String::new();
+        let mut quiet = 0;
+        for line in self.lines.iter().map(|(_, line)| line.as_deref()).chain([Some("")]) {
+            let Some(line) = line else {
+                quiet += 1;
+                continue;
+            };
+            if quiet > 0 {
+                let events = if quiet == 1 { "event" } else { "events" };
+                text += &format!("                         ... {quiet} {events} of generated people\n");
+                quiet = 0;
+            }
+            if !line.is_empty() {
+                text += line;
+                text.push('\n');
+            }
+        }
+        text
     }
 
     fn line(&mut self, entry: &Entry, who: &str, what: &str) {
@@ -133,18 +147,8 @@ impl Seen {
     }
 
     fn push(&mut self, seq: Seq, at_ms: Millis, who: &str, what: &str) {
-        self.speak_up(seq);
         let at = self.show(at_ms);
-        self.lines.push((seq, format!("{at}  {who:<14}  {what}")));
-    }
-
-    /// Events of generated people are counted, not told one by one.
-    fn speak_up(&mut self, seq: Seq) {
-        let count = std::mem::take(&mut self.quiet);
-        if count > 0 {
-            let events = if count == 1 { "event" } else { "events" };
-            self.lines.push((seq, format!("                         ... {count} {events} of generated people")));
-        }
+        self.lines.push((seq, Some(format!("{at}  {who:<14}  {what}"))));
     }
 
     fn take(&mut self, journal: &Journal, entry: &Entry) -> Result<(), StoreError> {
@@ -213,7 +217,9 @@ impl Seen {
     /// Generated people are only counted.
     fn tell(&mut self, entry: &Entry, profile: ProfileId, what: &str) {
         if self.generated.contains(&profile) {
-            self.quiet += u64::from(entry.seq > self.told);
+            if entry.seq > self.told {
+                self.lines.push((entry.seq, None));
+            }
             return;
         }
         self.line(entry, &self.name(profile), what);

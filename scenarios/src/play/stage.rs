@@ -35,6 +35,8 @@ pub(crate) struct StagePlan {
     /// Numbers of the commits the process dies after, in order.
     pub(crate) deaths: Vec<u64>,
     pub(crate) unsynced: Unsynced,
+    /// Whether the clock goes on while the process is down.
+    pub(crate) clock_goes_on: bool,
     pub(crate) breaker: Arc<Breaker>,
 }
 
@@ -159,8 +161,10 @@ impl Stage {
             let breaker = Arc::clone(&self.plan.breaker);
             let troupe = impresario_agents::troupe(self.plan.workers)
                 .disturbed(move |journal, agent, entry| breaker.disturb(journal, agent, entry));
-            // Time stands where the journal ends, so that what was due since then comes at its instant.
-            let from_ms = journal.last_at().unwrap_or(self.plan.start_ms);
+            // Time stands where the journal ends, so that what was due since then comes at its instant;
+            // or it went on, and all of that comes at once.
+            let end_ms = journal.last_at().unwrap_or(self.plan.start_ms);
+            let from_ms = if self.plan.clock_goes_on { at_ms } else { end_ms };
             let mut driver = Driver::start(journal, troupe, self.plan.seed, from_ms)?;
             driver.rotate(self.plan.rotate);
             self.driver = Some(driver);

@@ -53,7 +53,7 @@ fn a_crash_at_any_commit_kills_the_process_once_and_not_more() {
     for (after_commit, unsynced_lost) in
         [(1, true), (calm.metrics.commits / 2, true), (calm.metrics.commits / 2, false)]
     {
-        let crash = Some(Crash { after_commit, unsynced_lost });
+        let crash = Some(Crash { after_commit, unsynced_lost, clock_goes_on: false });
         let outcome = run(&scenario, &RunOptions { crash, ..RunOptions::default() });
         let outcome = outcome.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(outcome.metrics.deaths, 1, "after commit {after_commit}");
