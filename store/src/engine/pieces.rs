@@ -11,8 +11,8 @@ use std::ops::Range;
 /// Bytes of one piece. sled puts larger items into files it never syncs: an item is a page of up to
 /// 17 values, which must stay below a quarter of [`SEGMENT_BYTES`].
 pub(super) const PIECE_BYTES: usize = 8 * 1024;
-/// sled's unit of log space.
-pub(super) const SEGMENT_BYTES: usize = 1024 * 1024;
+/// sled's unit of log space, and of one buffer on its way to the disk.
+pub(super) const SEGMENT_BYTES: usize = 2 << 20;
 
 const PIECES: u8 = 0xff;
 const WHOLE: u8 = 0;

@@ -23,6 +23,13 @@ use super::{
 };
 use crate::StoreError;
 
+/// Bytes that may be on their way to the disk before a commit waits for them. sled hangs for good where
+/// all seven threads of its pool wait for the lock of its segments, and who holds that lock waits for a
+/// truncation queued behind them (`SegmentAccountant::bump_tip`): so few buffers are under way at once.
+const UNFLUSHED_BYTES_MAX: u64 = 2 * SEGMENT_BYTES as u64;
+/// Bytes of sled's own with each row of its log, roughly.
+const ROW_BYTES: usize = 64;
+
 /// Where the bytes of living keys and values are kept count of.
 const LIVE_KEY: [u8; 1] = [OWN_KEYS];
 /// The count is written with a commit after this many, or after so many bytes of change.
@@ -59,6 +66,7 @@ pub struct SledEngine {
     stopped: Mutex<Option<String>>,
     closed: AtomicBool,
     syncs: AtomicU64,
+    unflushed_bytes: AtomicU64,
     live: Live,
     /// Last, so that the directory is let go of after sled's own files.
     directory: Option<Directory>,
@@ -126,6 +134,7 @@ impl SledEngine {
             stopped: Mutex::new(None),
             closed: AtomicBool::new(false),
             syncs: AtomicU64::new(0),
+            unflushed_bytes: AtomicU64::new(0),
             live,
             directory,
         })
@@ -187,8 +196,19 @@ impl SledEngine {
         }
     }
 
+    /// Waits for the buffers under way where there would be too many of them.
+    fn make_way(&self, batch_bytes: usize) -> Result<(), StoreError> {
+        let batch_bytes = batch_bytes as u64;
+        if self.unflushed_bytes.fetch_add(batch_bytes, Ordering::Relaxed) + batch_bytes > UNFLUSHED_BYTES_MAX {
+            self.unflushed_bytes.store(batch_bytes, Ordering::Relaxed);
+            self.db.flush().map_err(engine_error("flush"))?;
+        }
+        Ok(())
+    }
+
     fn sync_log(&self) -> Result<(), StoreError> {
         self.db.flush().map_err(engine_error("flush"))?;
+        self.unflushed_bytes.store(0, Ordering::Relaxed);
         let synced = self.options.disk.sync_data(&self.log);
         synced.map_err(|error| StoreError::Io { what: "sync the engine's log".into(), error })?;
         self.syncs.fetch_add(1, Ordering::Relaxed);
@@ -252,6 +272,7 @@ impl Engine for SledEngine {
         let mut writes = Writes::default();
         writes.take(&batch.ops, |key| self.stored(key))?;
         self.live.count(&mut writes);
+        self.make_way(writes.bytes).map_err(|error| self.stop(error))?;
         let alone = writes.in_pieces.then(|| self.pieces.write());
         let applied = self.tree.apply_batch(writes.batch).map_err(engine_error("apply a batch"));
         drop(alone);
@@ -296,6 +317,8 @@ impl Engine for SledEngine {
 #[derive(Default)]
 struct Writes {
     batch: sled::Batch,
+    /// Bytes it adds to the log.
+    bytes: usize,
     /// Change of the living bytes.
     change: i64,
     in_pieces: bool,
@@ -319,6 +342,7 @@ impl Writes {
             if *several || !matches!(op, Op::PutNew(..)) {
                 self.forget(key, before(key)?);
             }
+            self.bytes += key.len() + op.value_bytes() + ROW_BYTES;
             match op {
                 Op::Put(_, value) | Op::PutNew(_, value) => self.put(key, value),
                 Op::Delete(_) => self.batch.remove(key),

@@ -40,12 +40,10 @@ pub struct Block {
 
 /// The chain after `entries`, from the chain before them.
 pub fn chain_after<'a>(before: &ChainHash, entries: impl IntoIterator<Item = &'a Entry>) -> ChainHash {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(before);
-    for entry in entries {
-        hasher.update(&entry.link());
-    }
-    *hasher.finalize().as_bytes()
+    // In one piece: BLAKE3 is several times as fast on a long input as on many short ones.
+    let mut linked = before.to_vec();
+    entries.into_iter().for_each(|entry| linked.extend_from_slice(&entry.link()));
+    *blake3::hash(&linked).as_bytes()
 }
 
 /// Writes one block; `entries` is not empty and at most 65,535 long.
@@ -99,12 +97,15 @@ fn put_entry(raw: &mut Vec<u8>, entry: &Entry) {
 pub fn decode(value: &[u8], raw_bytes_max: usize) -> Result<Block, StoreError> {
     let mut rest = value;
     let header = Header::take(&mut rest).ok_or_else(|| damaged(0, "its header is cut short"))?;
-    if header.format != BLOCK_FORMAT || header.kind != KIND_LZ4 {
-        return Err(StoreError::UnknownFormat {
-            what: "journal block".into(),
-            found: u32::from(header.format),
-            known: u32::from(BLOCK_FORMAT),
-        });
+    let unknown = |what: &str, found: u8, known: u8| {
+        let what = format!("{what} at entry {}", header.first_seq);
+        Err(StoreError::UnknownFormat { what, found: u32::from(found), known: u32::from(known) })
+    };
+    if header.format != BLOCK_FORMAT {
+        return unknown("the journal block", header.format, BLOCK_FORMAT);
+    }
+    if header.kind != KIND_LZ4 {
+        return unknown("the compression of the journal block", header.kind, KIND_LZ4);
     }
     let place = header.first_seq;
     if header.raw_bytes > raw_bytes_max {

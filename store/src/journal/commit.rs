@@ -150,9 +150,16 @@ impl Commit {
         bounded("value of a state", value_bytes, VALUE_BYTES_MAX)
     }
 
-    /// Bytes of its bodies.
-    pub fn body_bytes(&self) -> usize {
-        self.entries.iter().map(|entry| entry.body.len()).sum()
+    /// Bytes of all it carries.
+    pub fn bytes(&self) -> usize {
+        let timers = self.timers.iter().map(|timer| match timer {
+            TimerOp::Set { body, .. } => body.len(),
+            TimerOp::Cancel(_) => 0,
+        });
+        let effects = self.effects.iter().map(|effect| effect.body.len());
+        let writes = self.writes.iter().map(|write| write.key().len() + write.value_bytes());
+        let entries = self.entries.iter().map(|entry| entry.body.len());
+        entries.chain(timers).chain(effects).chain(writes).sum()
     }
 }
 

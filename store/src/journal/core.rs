@@ -43,6 +43,8 @@ pub(super) struct Group {
     pub(super) entries: Vec<Entry>,
     /// Entries that readers see already.
     chunks: Vec<Arc<Chunk>>,
+    /// Bytes of the bodies of its entries.
+    bytes: usize,
     /// Whether it holds rows of agents' state, which are read from the engine.
     has_state: bool,
     pub(super) effects: Vec<PendingEffect>,
@@ -135,7 +137,7 @@ impl Core {
         let before = group.entries.len();
         while group.entries.len() - before < self.limits.timers_per_group_max {
             let Some((key, waiting)) = self.timers.pop_due(now_ms) else { return false };
-            self.last_at = self.last_at.max(key.due_ms);
+            self.last_at = self.last_at.max(key.due_ms).max(waiting.set_ms);
             let entry = NewEntry {
                 partition: waiting.partition,
                 topic: waiting.topic,
@@ -150,10 +152,11 @@ impl Core {
         self.timers.next_due().is_some_and(|due| due <= now_ms)
     }
 
-    /// The clock goes on; never back.
-    pub(super) fn pass_time(&mut self, now_ms: i64) {
+    /// The clock goes on; never back. True where a new generation of message ids begins: what has
+    /// waited belongs to the one before, and is to be written before anything more.
+    pub(super) fn pass_time(&mut self, now_ms: i64) -> bool {
         self.last_at = self.last_at.max(now_ms);
-        self.dedup.turn(self.last_at, self.next_seq);
+        self.dedup.turn(self.last_at, self.next_seq)
     }
 
     /// Ids past the horizon whose rows are still there.
@@ -239,6 +242,7 @@ impl Core {
         let seq = self.next_seq;
         self.next_seq += 1;
         let NewEntry { partition, topic, cause, dedup, body, decoded } = entry;
+        group.bytes += body.len();
         group.entries.push(Entry::new(seq, self.last_at, partition, topic, writer, cause, dedup, body, decoded));
         seq
     }
@@ -247,7 +251,7 @@ impl Core {
         for timer in timers {
             match timer {
                 TimerOp::Set { key, partition, topic, body } => {
-                    let waiting = Waiting { partition, topic, body };
+                    let waiting = Waiting { set_ms: self.last_at, partition, topic, body };
                     group.batch.ops.push(Op::Put(keys::timer(&key), waiting.encode()));
                     self.timers.insert(key, waiting);
                 }
@@ -295,9 +299,9 @@ impl Group {
         self.entries.len() + self.chunks.iter().map(|chunk| chunk.entries.len()).sum::<usize>()
     }
 
-    /// Whether it may wait for others, up to `entries_max` of them, before the engine gets it.
-    pub(super) fn may_wait(&self, entries_max: usize) -> bool {
-        !self.has_state && self.len() + self.batch.ops.len() < entries_max
+    /// Whether it may wait for others, up to `entries_max` of them and `bytes_max`, before the engine gets it.
+    pub(super) fn may_wait(&self, entries_max: usize, bytes_max: usize) -> bool {
+        !self.has_state && self.bytes < bytes_max && self.len() + self.batch.ops.len() < entries_max
     }
 
     /// The entries nobody has seen yet, for readers to see.

@@ -51,13 +51,13 @@ impl Dedup {
         !self.before.ids.contains(&id) && self.current.ids.insert(id)
     }
 
-    /// Starts a new generation where it is time.
-    pub(super) fn turn(&mut self, now_ms: i64, next_seq: Seq) {
+    /// Starts a new generation where it is time; whether it did.
+    pub(super) fn turn(&mut self, now_ms: i64, next_seq: Seq) -> bool {
         let started = *self.current.started_ms.get_or_insert(now_ms);
         let known_ms = now_ms.saturating_sub(started);
         let full = self.current.ids.len() >= self.ids_max;
         if known_ms < self.horizon_ms && !full {
-            return;
+            return false;
         }
         if known_ms < self.horizon_ms {
             let (ids, horizon_ms) = (self.len(), self.horizon_ms);
@@ -66,6 +66,7 @@ impl Dedup {
         let fresh = Generation { started_ms: Some(now_ms), first_seq: next_seq, ..Generation::default() };
         self.before = std::mem::replace(&mut self.current, fresh);
         self.expired.to = self.before.first_seq;
+        true
     }
 
     pub(super) fn len(&self) -> usize {

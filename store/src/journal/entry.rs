@@ -28,6 +28,9 @@ pub fn partition_of(key: &[u8]) -> u16 {
 /// BLAKE3 of a body; stays when the body is erased.
 pub type BodyHash = [u8; 32];
 
+/// Bytes of what the chain holds of one entry.
+pub(super) const LINK_BYTES: usize = 72;
+
 /// A topic's or an agent's name as a small number; the directory holds the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NameId(pub u16);
@@ -96,8 +99,8 @@ impl Entry {
 
     /// What the chain is made of: every field in 40 bytes, then the hash of the body. So an erased
     /// entry keeps its link, and its other fields stay under the chain's guard.
-    pub(super) fn link(&self) -> [u8; 72] {
-        let mut link = [0_u8; 72];
+    pub(super) fn link(&self) -> [u8; LINK_BYTES] {
+        let mut link = [0_u8; LINK_BYTES];
         link[0..8].copy_from_slice(&self.seq.to_be_bytes());
         link[8..16].copy_from_slice(&self.at_ms.to_be_bytes());
         link[16..18].copy_from_slice(&self.partition.to_be_bytes());
@@ -105,7 +108,7 @@ impl Entry {
         link[20..22].copy_from_slice(&self.writer.0.to_be_bytes());
         link[24..32].copy_from_slice(&self.cause.to_be_bytes());
         link[32..40].copy_from_slice(&self.dedup.to_be_bytes());
-        link[40..72].copy_from_slice(&self.body_hash());
+        link[40..LINK_BYTES].copy_from_slice(&self.body_hash());
         link
     }
 

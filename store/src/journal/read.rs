@@ -109,6 +109,7 @@ impl Journal {
         mut visit: impl FnMut(&str, &Bytes) -> Result<(), E>,
     ) -> Result<(), E> {
         const ROWS: usize = 256;
+        self.write_held()?;
         let first = meta_key(prefix);
         let (_, end) = keys::space(keys::META);
         let mut from = first.clone();

@@ -143,7 +143,10 @@ impl Journal {
             }
             self.engine.room()?;
         }
-        core.pass_time(now_ms);
+        if core.pass_time(now_ms) {
+            let waiting = core.take_waiting();
+            self.put(&mut core, waiting)?;
+        }
         let mut group = core.take_waiting();
         self.forget_expired(&mut core, &mut group)?;
         let receipts = commits.drain(..).map(|commit| core.admit(commit, &mut group)).collect();
@@ -212,7 +215,7 @@ impl Journal {
             return self.put(core, group);
         }
         self.show(core, &mut group);
-        if group.may_wait(held_max) {
+        if group.may_wait(held_max, self.limits.group_bytes_max) {
             core.let_wait(group);
             return Ok(());
         }

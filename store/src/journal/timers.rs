@@ -41,6 +41,8 @@ pub enum TimerOp {
 /// What waits for its instant.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
+    /// Journal time when it was set: what was overdue then fires at this instant, also after a crash.
+    pub(super) set_ms: i64,
     pub(super) partition: u16,
     pub(super) topic: NameId,
     pub(super) body: Bytes,
@@ -81,7 +83,8 @@ impl Timers {
 
 impl Waiting {
     pub(super) fn encode(&self) -> Bytes {
-        let mut value = Vec::with_capacity(self.body.len() + 6);
+        let mut value = Vec::with_capacity(self.body.len() + 14);
+        value.extend_from_slice(&self.set_ms.to_be_bytes());
         varint::put(&mut value, u64::from(self.partition));
         varint::put(&mut value, u64::from(self.topic.0));
         value.extend_from_slice(&self.body);
@@ -92,8 +95,9 @@ impl Waiting {
         let damaged = || StoreError::Damaged { place: "timers".into(), what: "a timer is cut short".into() };
         let timer = keys::timer_from(key).ok_or_else(damaged)?;
         let mut rest = value.as_ref();
+        let set_ms = varint::take_array(&mut rest).map(i64::from_be_bytes).ok_or_else(damaged)?;
         let partition = varint::take(&mut rest).and_then(|n| u16::try_from(n).ok()).ok_or_else(damaged)?;
         let topic = varint::take(&mut rest).and_then(|n| u16::try_from(n).ok()).ok_or_else(damaged)?;
-        Ok((timer, Self { partition, topic: NameId(topic), body: value.slice_ref(rest) }))
+        Ok((timer, Self { set_ms, partition, topic: NameId(topic), body: value.slice_ref(rest) }))
     }
 }

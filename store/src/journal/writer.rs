@@ -223,7 +223,7 @@ impl<E: WriterEvents> Run<E> {
         self.queued.fetch_sub(usize::from(first.is_some()), Ordering::Relaxed);
         taken.extend(first);
         let mut entries: usize = taken.iter().map(|waiting| waiting.commit.entries.len()).sum();
-        let mut bytes: usize = taken.iter().map(|waiting| waiting.commit.body_bytes()).sum();
+        let mut bytes: usize = taken.iter().map(|waiting| waiting.commit.bytes()).sum();
         while entries < limits.group_entries_max
             && bytes < limits.group_bytes_max
             && taken.len() < limits.queue_commits_max
@@ -231,7 +231,7 @@ impl<E: WriterEvents> Run<E> {
             let Ok(next) = self.waiting.try_recv() else { break };
             self.queued.fetch_sub(1, Ordering::Relaxed);
             entries += next.commit.entries.len();
-            bytes += next.commit.body_bytes();
+            bytes += next.commit.bytes();
             taken.push(next);
         }
         taken

@@ -1,0 +1,20 @@
+//! The store from outside: what every engine must do, what a crash may cost, what damage looks like.
+
+mod amplification;
+mod conformance;
+mod damage;
+mod dedup;
+mod directory;
+mod disk_full;
+mod erasure;
+mod fixtures;
+mod journal;
+mod kill;
+mod model;
+mod outbox;
+mod power_cut;
+mod requests;
+mod state;
+mod support;
+mod timers;
+mod writer;
