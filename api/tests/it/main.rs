@@ -12,6 +12,7 @@ mod control;
 mod durability;
 mod http;
 mod ingest;
+mod main_job;
 mod server;
 mod slow;
 mod tidy;
