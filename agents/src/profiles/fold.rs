@@ -298,9 +298,8 @@ pub(super) fn write_trait(
     bounds: &mut Bounds,
     changes: &mut Changes,
 ) {
-    let (name, value) = (write.name.clone(), write.value.clone());
-    if traits.set(write) == Written::New {
-        changes.traits.insert(name, value);
+    if let Written::New(write) = traits.set(write) {
+        changes.traits.insert(write.name.clone(), write.value.clone());
     }
     if let Some(gone) = traits.take_surplus() {
         bounds.note(Bound::Traits, false);

@@ -1,15 +1,22 @@
 //! At which hours of the week a person is active, by their own clock.
 
-use jiff::{Timestamp, tz::TimeZone};
+use std::cell::RefCell;
+
+use jiff::{
+    Timestamp,
+    tz::{TimeZone, TimeZoneTransition},
+};
 use serde::{Deserialize, Serialize};
 
 use super::newest::Stamp;
-use crate::vocabulary::Millis;
+use crate::vocabulary::{DAY_MS, Millis};
 
 /// Hours of a week, Monday 00:00 is 0.
 pub const HOURS: u8 = 168;
 const HOUR_MS: i64 = 3_600_000;
+const YEAR_MS: i64 = 366 * DAY_MS;
 const ZONE_NAME_MAX: usize = 64;
+const SPANS_MAX: usize = 16;
 
 /// Events by hour of the week; hours with none take no room.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,14 +115,47 @@ fn hour_of(at_ms: Millis) -> u8 {
     u8::try_from(hour).unwrap_or(0)
 }
 
+/// How far a zone's clocks are ahead of UTC, from one change of them to the next.
+struct Span {
+    zone: Box<str>,
+    from_ms: Millis,
+    until_ms: Millis,
+    offset_ms: i64,
+}
+
+thread_local! {
+    /// What the zone database answered lately: most people of a shop live in few zones, and most events
+    /// are of this half year. Forgetting it changes nothing but the time it takes.
+    static RECENT: RefCell<Vec<Span>> = const { RefCell::new(Vec::new()) };
+}
+
 /// How far the clocks of a zone are ahead of UTC at an instant; `None` for a zone there is not.
 fn offset_ms(zone: &str, at_ms: Millis) -> Option<i64> {
-    if zone.len() > ZONE_NAME_MAX {
+    RECENT.with_borrow_mut(|recent| {
+        let known = |span: &&Span| span.from_ms <= at_ms && at_ms < span.until_ms && *span.zone == *zone;
+        if let Some(span) = recent.iter().find(known) {
+            return Some(span.offset_ms);
+        }
+        let span = look_up(zone, at_ms)?;
+        let offset_ms = span.offset_ms;
+        recent.truncate(SPANS_MAX - 1);
+        recent.insert(0, span);
+        Some(offset_ms)
+    })
+}
+
+fn look_up(name: &str, at_ms: Millis) -> Option<Span> {
+    if name.len() > ZONE_NAME_MAX {
         return None;
     }
-    let zone = TimeZone::get(zone).ok()?;
+    let zone = TimeZone::get(name).ok()?;
     let at = Timestamp::from_millisecond(at_ms).ok()?;
-    Some(i64::from(zone.to_offset(at).seconds()) * 1000)
+    let offset_ms = i64::from(zone.to_offset(at).seconds()) * 1000;
+    let edge = |transition: TimeZoneTransition<'_>| transition.timestamp().as_millisecond();
+    // An instant that is a change itself is the first of the new span.
+    let from_ms = zone.preceding(at).next().map_or(Millis::MIN, edge).max(at_ms - YEAR_MS);
+    let until_ms = zone.following(at).next().map_or(Millis::MAX, edge).min(at_ms + YEAR_MS);
+    Some(Span { zone: name.into(), from_ms, until_ms, offset_ms })
 }
 
 #[cfg(test)]
@@ -141,6 +181,26 @@ mod tests {
         assert_eq!(hours.by_hour(MONDAY).iter().copied().collect::<Vec<_>>(), [(23, 1)]);
         hours.add(Stamp(MONDAY, 2), Some("Asia/Tokyo"));
         assert_eq!(hours.by_hour(MONDAY).iter().copied().collect::<Vec<_>>(), [(9, 1), (32, 1)]);
+    }
+
+    #[test]
+    fn what_is_remembered_of_zones_is_what_they_say() {
+        let hours = |from: i64| (from..from + 24 * 400).map(|hour| JANUARY_MONDAY + hour * HOUR_MS);
+        for zone in ["Europe/Warsaw", "America/New_York", "Australia/Lord_Howe", "UTC", "Asia/Kolkata"] {
+            let zone_of = TimeZone::get(zone).unwrap();
+            let by_zone = |at_ms| i64::from(zone_of.to_offset(Timestamp::from_millisecond(at_ms).unwrap()).seconds());
+            // Each instant alone, and each with what the others left behind.
+            let changes = zone_of.preceding(Timestamp::from_millisecond(JANUARY_MONDAY).unwrap()).take(20);
+            let mut instants: Vec<_> = changes.map(|change| change.timestamp().as_millisecond()).collect();
+            instants.extend(hours(0).chain(hours(-24 * 20_000)).step_by(11));
+            instants.extend(hours(0).rev());
+            for at_ms in instants.into_iter().flat_map(|at_ms| [at_ms, at_ms - 1]) {
+                if at_ms % 7 == 0 {
+                    RECENT.take();
+                }
+                assert_eq!(offset_ms(zone, at_ms), Some(by_zone(at_ms) * 1000), "{zone} at {at_ms}");
+            }
+        }
     }
 
     #[test]

@@ -106,13 +106,13 @@ pub struct Write {
 
 /// What a write did to the collection.
 #[derive(Debug, PartialEq)]
-pub(super) enum Written {
+pub(super) enum Written<'a> {
     /// A newer write is there already, or this one is older than all that fit.
     Stale,
     /// Written; the value is what it was.
     Same,
     /// Written; the value is new.
-    New,
+    New(&'a Write),
 }
 
 /// Named values, the last write of each; the `MAX` last written ones.
@@ -137,7 +137,7 @@ impl<const MAX: usize> LastWrites<MAX> {
     }
 
     /// Writes, unless a newer write is there.
-    pub(super) fn set(&mut self, write: Write) -> Written {
+    pub(super) fn set(&mut self, write: Write) -> Written<'_> {
         match self.place(&write.name) {
             Ok(place) => {
                 let Some(known) = self.0.get_mut(place).filter(|known| known.stamp < write.stamp) else {
@@ -145,12 +145,12 @@ impl<const MAX: usize> LastWrites<MAX> {
                 };
                 let same = known.value == write.value;
                 *known = write;
-                if same { Written::Same } else { Written::New }
+                if same { Written::Same } else { Written::New(known) }
             }
             Err(place) => {
                 let nothing = write.value.is_null();
                 self.0.insert(place, write);
-                if nothing { Written::Same } else { Written::New }
+                self.0.get(place).filter(|_| !nothing).map_or(Written::Same, Written::New)
             }
         }
     }
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn a_write_says_what_it_did() {
         let mut last = LastWrites::<9>::default();
-        assert_eq!(last.set(write("a", 2, 1)), Written::New);
+        assert_eq!(last.set(write("a", 2, 1)), Written::New(&write("a", 2, 1)));
         assert_eq!(last.set(write("a", 3, 1)), Written::Same);
         assert_eq!(last.set(write("a", 1, 9)), Written::Stale);
         assert_eq!(last.set(Write { value: Value::Null, ..write("z", 1, 0) }), Written::Same);
