@@ -3,6 +3,8 @@
 //! Names keep old and new fields side by side: a field added later has a default, a field
 //! dropped later is skipped. The version byte is raised only when that is not enough.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -13,11 +15,23 @@ use crate::StoreError;
 /// # Errors
 /// [`StoreError::Codec`] where the value can't be said in MessagePack.
 pub fn encode<T: Serialize + ?Sized>(version: u8, value: &T) -> Result<Bytes, StoreError> {
-    let mut body = Vec::with_capacity(128);
-    body.push(version);
-    let mut serializer = rmp_serde::Serializer::new(&mut body).with_struct_map();
-    value.serialize(&mut serializer).map_err(|error| StoreError::Codec(error.to_string()))?;
-    Ok(Bytes::from(body))
+    // Written where the last one was, then copied out at its size: one allocation a body.
+    SCRATCH.with_borrow_mut(|scratch| {
+        scratch.clear();
+        scratch.push(version);
+        let mut serializer = rmp_serde::Serializer::new(&mut *scratch).with_struct_map();
+        value.serialize(&mut serializer).map_err(|error| StoreError::Codec(error.to_string()))?;
+        let body = Bytes::copy_from_slice(scratch);
+        scratch.shrink_to(SCRATCH_BYTES_MAX);
+        Ok(body)
+    })
+}
+
+/// What a thread keeps for the next body; larger ones give their room back.
+const SCRATCH_BYTES_MAX: usize = 64 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Reads a body of the given version.
