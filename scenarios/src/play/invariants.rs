@@ -8,26 +8,49 @@ use impresario_runtime::Driver;
 use super::{seen::Seen, world};
 use crate::{Invariant, ScenarioError};
 
-/// What does not hold, in words.
-pub(crate) fn check(always: &[Invariant], seen: &mut Seen, driver: &mut Driver) -> Result<Vec<String>, ScenarioError> {
+/// What does not hold, in words: for everybody where `whole`, else for those of whom something was said
+/// since the last check.
+pub(crate) fn check(
+    always: &[Invariant],
+    seen: &mut Seen,
+    driver: &mut Driver,
+    whole: bool,
+) -> Result<Vec<String>, ScenarioError> {
     let mut found = Vec::new();
-    let by_segment =
-        always.contains(&Invariant::MembershipMatchesEntries) || always.contains(&Invariant::SizeMatchesMembers);
-    let memberships = if by_segment { world::memberships(driver)? } else { BTreeMap::new() };
+    let touched = std::mem::take(&mut seen.facts.touched);
+    let by_segment = [Invariant::MembershipMatchesEntries, Invariant::SizeMatchesMembers];
+    let memberships = match whole && always.iter().any(|invariant| by_segment.contains(invariant)) {
+        true => Some(world::memberships(driver)?),
+        false => None,
+    };
     for invariant in always {
         match invariant {
             Invariant::MembershipMatchesEntries => {
                 found.extend(std::mem::take(&mut seen.facts.odd));
-                let segments: BTreeSet<&String> = memberships.keys().chain(seen.facts.members.keys()).collect();
-                for segment in segments {
-                    found.extend(unlike(seen, segment, memberships.get(segment)));
+                if let Some(memberships) = &memberships {
+                    let segments: BTreeSet<&String> = memberships.keys().chain(seen.facts.members.keys()).collect();
+                    for segment in segments {
+                        found.extend(unlike(seen, segment, memberships.get(segment)));
+                    }
+                    continue;
+                }
+                for profile in &touched {
+                    let is_in = world::segments_of(driver, *profile)?;
+                    let said = seen.facts.members.iter().filter(|(_, members)| members.contains(profile));
+                    let said: BTreeSet<String> = said.map(|(segment, _)| segment.clone()).collect();
+                    for segment in is_in.symmetric_difference(&said) {
+                        found.push(wrong(seen, segment, *profile, is_in.contains(segment)));
+                    }
                 }
             }
             Invariant::SizeMatchesMembers => {
                 for segment in world::segments(driver)? {
-                    let members = memberships.get(&segment).map_or(0, BTreeMap::len) as u64;
+                    let members = match &memberships {
+                        Some(memberships) => memberships.get(&segment).map_or(0, BTreeMap::len),
+                        None => seen.facts.members.get(&segment).map_or(0, BTreeSet::len),
+                    };
                     let size = world::size(driver, &segment)?;
-                    if size != members {
+                    if size != members as u64 {
                         found.push(format!("size matches members: `{segment}` says {size} and has {members}"));
                     }
                 }
@@ -52,11 +75,13 @@ fn unlike(seen: &Seen, segment: &String, members: Option<&BTreeMap<ProfileId, Mi
     let members: BTreeSet<ProfileId> = members.into_iter().flatten().map(|(profile, _)| *profile).collect();
     let nobody = BTreeSet::new();
     let said = seen.facts.members.get(segment).unwrap_or(&nobody);
-    let wrong = members.symmetric_difference(said).map(|profile| {
-        let is = if members.contains(profile) { "is in it, but never entered" } else { "is not in it, but never left" };
-        format!("membership matches entries: `{segment}`: {} {is}", seen.name(*profile))
-    });
-    wrong.collect()
+    let differing = members.symmetric_difference(said);
+    differing.map(|profile| wrong(seen, segment, *profile, members.contains(profile))).collect()
+}
+
+fn wrong(seen: &Seen, segment: &str, profile: ProfileId, is_in: bool) -> String {
+    let is = if is_in { "is in it, but never entered" } else { "is not in it, but never left" };
+    format!("membership matches entries: `{segment}`: {} {is}", seen.name(profile))
 }
 
 /// What is wrong with the journal as it lies in the store.

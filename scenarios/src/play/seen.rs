@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use impresario_agents::vocabulary::{EventKind, Identifier, IdentifierKind, Millis, ProfileId, ProfileMerged, Tracked};
+use impresario_agents::vocabulary::{
+    EventKind, Identifier, IdentifierKind, Millis, ProfileChanged, ProfileId, ProfileMerged, Tracked,
+};
 use impresario_runtime::{
     DeadLetter, Topic,
     store::{Entry, Journal, Seq, StoreError},
@@ -39,6 +41,8 @@ pub(crate) struct Facts {
     pub(crate) members: BTreeMap<String, BTreeSet<ProfileId>>,
     /// What was said of a membership that can't be: in twice, or out while not in.
     pub(crate) odd: Vec<String>,
+    /// Of whom something was said since somebody last looked.
+    pub(crate) touched: BTreeSet<ProfileId>,
     pub(crate) entered: u64,
     pub(crate) left: u64,
     pub(crate) dead_letters: u64,
@@ -157,8 +161,13 @@ impl Seen {
             Tracked::NAME => self.tracked(entry, entry.decode(Tracked::VERSION)?),
             ProfileMerged::NAME => {
                 let ProfileMerged { loser, winner } = entry.decode(ProfileMerged::VERSION)?;
+                self.facts.touched.extend([*loser, *winner]);
                 let what = format!("is also {}", self.name(*loser));
                 self.tell(entry, *winner, &what);
+            }
+            ProfileChanged::NAME => {
+                let ProfileChanged { profile, .. } = entry.decode(ProfileChanged::VERSION)?;
+                self.facts.touched.insert(*profile);
             }
             DeadLetter::NAME => {
                 let letter: &DeadLetter = entry.decode(DeadLetter::VERSION)?;
@@ -170,6 +179,7 @@ impl Seen {
                 Some(Said::Person { profile, what }) => self.tell(entry, profile, &what),
                 Some(Said::Entered { segment, profile, why }) => {
                     self.facts.entered += 1;
+                    self.facts.touched.insert(profile);
                     if !self.facts.members.entry(segment.clone()).or_default().insert(profile) {
                         self.facts.odd.push(format!("{} entered `{segment}` twice", self.name(profile)));
                     }
@@ -177,6 +187,7 @@ impl Seen {
                 }
                 Some(Said::Left { segment, profile, why }) => {
                     self.facts.left += 1;
+                    self.facts.touched.insert(profile);
                     if !self.facts.members.entry(segment.clone()).or_default().remove(&profile) {
                         self.facts.odd.push(format!("{} left `{segment}` without being in it", self.name(profile)));
                     }

@@ -274,6 +274,17 @@ pub(crate) fn memberships(driver: &mut Driver) -> Result<BTreeMap<String, BTreeM
     Ok(members)
 }
 
+/// The segments one person is in.
+pub(crate) fn segments_of(driver: &mut Driver, profile: ProfileId) -> Result<BTreeSet<String>, RuntimeError> {
+    let found = driver.read::<Segmentation, _>(&profile, |reading| {
+        let person = reading.get(&profile)?.cloned();
+        let of = person.zip(reading.shared::<Definitions>());
+        let of = of.map(|(person, definitions)| Segmentation::memberships(&person, definitions)).unwrap_or_default();
+        Ok(of.into_iter().map(|(segment, _)| segment.to_string()).collect())
+    })?;
+    found.map_err(unread)
+}
+
 /// Who is in a segment.
 pub(crate) fn members(driver: &mut Driver, segment: &str) -> Result<BTreeSet<ProfileId>, RuntimeError> {
     let all = memberships(driver)?;
