@@ -1,17 +1,419 @@
-//! `impresario export`.
+//! `impresario export`: writes out what is in a data directory, for other programs.
 
-use clap::Args;
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::PathBuf,
+    sync::Arc,
+};
 
-use super::{CommandError, Common, output::Output};
+use clap::{Args, Subcommand, ValueEnum};
+use impresario_agents::{
+    profiles::Profiles,
+    segmentation::{Definitions, Segmentation},
+    vocabulary::{EventKind, IdentifierKind, ProfileId, Tracked},
+};
+use impresario_runtime::{AgentError, Driver, RuntimeError, Topic, each_entry, store::StoreError};
+use serde::Serialize;
+use serde_json::{Map, Value, value::RawValue};
+
+use super::{CommandError, Common, existing, output::Output};
+use crate::{
+    control::{Membership, person_view},
+    directory::DataDirectory,
+};
+
+/// People looked at in one page.
+const PEOPLE_A_PAGE: usize = 1_000;
 
 /// The arguments of `export`.
-#[derive(Args, Debug)]
-pub struct ExportArgs {}
+#[derive(Args, Clone, Debug)]
+pub struct ExportArgs {
+    /// What to write.
+    #[command(subcommand)]
+    pub what: What,
+    /// How it is written
+    #[arg(long, value_enum, default_value = "jsonl", global = true, value_name = "FORMAT")]
+    pub format: Format,
+    /// The file to write [default: standard output]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// What can be written.
+#[derive(Subcommand, Clone, Debug)]
+pub enum What {
+    /// All events, as Segment calls that `import` reads back
+    Events,
+    /// All customers, with identifiers, traits, features and segments
+    Profiles,
+    /// The members of a segment
+    Members {
+        /// The segment's id
+        segment: String,
+    },
+}
+
+/// How it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One JSON object a line.
+    Jsonl,
+    /// A table with a header; no cell begins as a formula would.
+    Csv,
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    written: u64,
+    /// Events that are erased and left out.
+    erased: u64,
+    file: String,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows written to {}", self.written, self.file)?;
+        if self.erased > 0 { write!(f, "; {} erased events are left out", self.erased) } else { Ok(()) }
+    }
+}
+
+/// Where rows go.
+enum Rows {
+    Json(Box<dyn Write>),
+    Csv(Box<csv::Writer<Box<dyn Write>>>, &'static [&'static str]),
+}
+
+impl Rows {
+    fn open(args: &ExportArgs, columns: &'static [&'static str]) -> Result<Self, CommandError> {
+        let out: Box<dyn Write> = match &args.output {
+            Some(path) => {
+                let file = File::create(path)
+                    .map_err(|error| CommandError::Io { what: format!("make {}", path.display()), error })?;
+                Box::new(BufWriter::new(file))
+            }
+            None => Box::new(BufWriter::new(io::stdout().lock())),
+        };
+        Ok(match args.format {
+            Format::Jsonl => Self::Json(out),
+            Format::Csv => {
+                let mut writer = csv::Writer::from_writer(out);
+                writer.write_record(columns).map_err(io::Error::from).map_err(unwritten)?;
+                Self::Csv(Box::new(writer), columns)
+            }
+        })
+    }
+
+    /// Writes one row: all of it as JSON, or the columns of the table.
+    fn write(&mut self, row: &impl Serialize) -> Result<(), CommandError> {
+        match self {
+            Self::Json(out) => {
+                serde_json::to_writer(&mut *out, row).map_err(io::Error::from).map_err(unwritten)?;
+                out.write_all(b"\n").map_err(unwritten)
+            }
+            Self::Csv(writer, columns) => {
+                let value = serde_json::to_value(row).map_err(io::Error::from).map_err(unwritten)?;
+                let cells = columns.iter().map(|column| cell(value.get(column)));
+                writer.write_record(cells).map_err(io::Error::from).map_err(unwritten)
+            }
+        }
+    }
+
+    fn end(self) -> Result<(), CommandError> {
+        match self {
+            Self::Json(mut out) => out.flush(),
+            Self::Csv(mut writer, _) => writer.flush(),
+        }
+        .map_err(unwritten)
+    }
+}
+
+fn unwritten(error: io::Error) -> CommandError {
+    CommandError::Io { what: "write the export".into(), error }
+}
+
+fn cell(value: Option<&Value>) -> String {
+    let text = match value {
+        None | Some(Value::Null) => return String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => return number.to_string(),
+        Some(other) => other.to_string(),
+    };
+    harmless(text)
+}
+
+/// A text that no spreadsheet takes for a formula.
+fn harmless(text: String) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\0']) { format!("'{text}") } else { text }
+}
 
 /// Runs `export`.
 ///
 /// # Errors
-/// As the command says.
-pub fn run(_: &Common, _: &ExportArgs, _: &Output) -> Result<(), CommandError> {
-    Err(CommandError::Usage("`export` is not part of this build".into()))
+/// No such directory or segment, the file can't be written, or the directory's error.
+pub fn run(common: &Common, args: &ExportArgs, output: &Output) -> Result<(), CommandError> {
+    let directory = existing(common)?;
+    let (written, erased) = match &args.what {
+        What::Events => events(&directory.journal, Rows::open(args, EVENT_COLUMNS)?)?,
+        What::Profiles => {
+            let mut driver = at_rest(common, &directory)?;
+            (profiles(&mut driver, Rows::open(args, PROFILE_COLUMNS)?)?, 0)
+        }
+        What::Members { segment } => {
+            let mut driver = at_rest(common, &directory)?;
+            if !is_defined(&mut driver, segment)? {
+                return Err(CommandError::No(format!("there is no segment `{segment}`")));
+            }
+            (members(&mut driver, segment, Rows::open(args, MEMBER_COLUMNS)?)?, 0)
+        }
+    };
+    if let Some(path) = &args.output {
+        output.answer(&Report { written, erased, file: path.display().to_string() });
+    }
+    Ok(())
+}
+
+/// The troupe over the directory, with everything folded.
+fn at_rest(common: &Common, directory: &DataDirectory) -> Result<Driver, CommandError> {
+    let workers = common.config()?.agents.workers;
+    let journal = Arc::clone(&directory.journal);
+    let now_ms = journal.last_at().unwrap_or_default();
+    let mut driver = Driver::start(journal, impresario_agents::troupe(workers), directory.seed, now_ms)?;
+    driver.settle()?;
+    Ok(driver)
+}
+
+const EVENT_COLUMNS: &[&str] = &[
+    "type",
+    "messageId",
+    "userId",
+    "anonymousId",
+    "previousId",
+    "groupId",
+    "event",
+    "name",
+    "timestamp",
+    "originalTimestamp",
+    "sentAt",
+    "receivedAt",
+    "properties",
+    "traits",
+    "context",
+];
+
+/// An event as Segment has it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Call<'a> {
+    #[serde(rename = "type")]
+    kind: EventKind,
+    message_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anonymous_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    timestamp: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original_timestamp: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sent_at: Option<String>,
+    received_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    properties: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traits: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<&'a RawValue>,
+}
+
+impl<'a> Call<'a> {
+    fn of(event: &'a Tracked) -> Self {
+        let raw = |text: &'a str| serde_json::from_str::<&RawValue>(text).ok();
+        let body = Some(&event.properties).filter(|body| !body.is_empty()).and_then(|body| raw(body.as_str()));
+        let of_person = matches!(event.kind, EventKind::Identify | EventKind::Group);
+        let name = Some(&*event.name).filter(|name| !name.is_empty());
+        let track = event.kind == EventKind::Track;
+        Self {
+            kind: event.kind,
+            message_id: &event.message_id,
+            user_id: event.user_id.as_deref(),
+            anonymous_id: event.anonymous_id.as_deref(),
+            previous_id: event.previous_id.as_deref(),
+            group_id: event.group_id.as_deref(),
+            event: name.filter(|_| track),
+            name: name.filter(|_| !track),
+            timestamp: instant(event.at_ms),
+            original_timestamp: event.original_at_ms.filter(|at_ms| *at_ms != event.at_ms).map(instant),
+            sent_at: event.sent_at_ms.map(instant),
+            received_at: instant(event.received_at_ms),
+            properties: body.filter(|_| !of_person),
+            traits: body.filter(|_| of_person),
+            context: Some(&event.context)
+                .filter(|context| !context.is_empty())
+                .and_then(|context| raw(context.as_str())),
+        }
+    }
+}
+
+fn instant(at_ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(at_ms).map(|at| format!("{at:.3}")).unwrap_or_default()
+}
+
+fn events(journal: &impresario_runtime::store::Journal, mut rows: Rows) -> Result<(u64, u64), CommandError> {
+    let Some(topic) = journal.known_name(Tracked::NAME) else { return Ok((0, 0)) };
+    let (mut written, mut erased) = (0, 0);
+    each_entry(journal, 1, |entry| {
+        if entry.topic != topic {
+            return Ok(());
+        }
+        if entry.erased.is_some() {
+            erased += 1;
+            return Ok(());
+        }
+        rows.write(&Call::of(entry.decode(Tracked::VERSION)?))?;
+        written += 1;
+        Ok::<(), CommandError>(())
+    })?;
+    rows.end()?;
+    Ok((written, erased))
+}
+
+/// Goes through the people of every worker of [`Profiles`], page by page.
+fn each_page(
+    driver: &mut Driver,
+    mut look: impl FnMut(&mut Driver, usize, &[ProfileId]) -> Result<(), CommandError>,
+) -> Result<(), CommandError> {
+    for worker in 0..driver.workers::<Profiles>() {
+        let mut from = Vec::new();
+        loop {
+            let page = driver.read_worker::<Profiles, _>(worker, |reading| reading.keys_from(&from, PEOPLE_A_PAGE))?;
+            let page = page.map_err(unreadable)?;
+            look(driver, worker, &page)?;
+            match page.last() {
+                Some(last) if page.len() == PEOPLE_A_PAGE => {
+                    from = impresario_runtime::AgentKey::encode(last);
+                    from.push(0);
+                }
+                _ => break,
+            }
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
+fn unreadable(error: AgentError) -> CommandError {
+    CommandError::Store(StoreError::Codec(error.to_string()))
+}
+
+const PROFILE_COLUMNS: &[&str] = &["id", "identifiers", "traits", "features", "time_zone", "segments"];
+
+fn profiles(driver: &mut Driver, mut rows: Rows) -> Result<u64, CommandError> {
+    let now_ms = driver.now_ms();
+    let mut written = 0;
+    each_page(driver, |driver, worker, people| {
+        let mut segments = segments_of(driver, people)?;
+        let views = driver.read_worker::<Profiles, _>(worker, |reading| {
+            let mut views = Vec::with_capacity(people.len());
+            for person in people {
+                let memberships = segments.remove(person).unwrap_or_default();
+                let memberships =
+                    memberships.into_iter().map(|(segment, since_ms)| Membership { segment: segment.into(), since_ms });
+                if let Some(profile) = reading.get(person)? {
+                    views.push(person_view(*person, profile, memberships.collect(), now_ms));
+                }
+            }
+            Ok::<_, AgentError>(views)
+        })?;
+        for view in views.map_err(unreadable)? {
+            rows.write(&view)?;
+            written += 1;
+        }
+        Ok(())
+    })?;
+    rows.end()?;
+    Ok(written)
+}
+
+type Segments = BTreeMap<ProfileId, Vec<(Box<str>, i64)>>;
+
+fn segments_of(driver: &mut Driver, people: &[ProfileId]) -> Result<Segments, CommandError> {
+    let mut all = BTreeMap::new();
+    for person in people {
+        let found = driver.read::<Segmentation, _>(person, |reading| {
+            let definitions = reading.shared::<Definitions>();
+            let person = reading.get(person)?;
+            let found = person.zip(definitions);
+            Ok(found.map(|(person, definitions)| Segmentation::memberships(person, definitions)))
+        })?;
+        all.extend(found.map_err(unreadable)?.map(|found| (*person, found)));
+    }
+    Ok(all)
+}
+
+fn is_defined(driver: &mut Driver, segment: &str) -> Result<bool, RuntimeError> {
+    driver.read_worker::<Segmentation, _>(0, |reading| {
+        reading.shared::<Definitions>().is_some_and(|definitions| definitions.get(segment).is_some())
+    })
+}
+
+const MEMBER_COLUMNS: &[&str] = &["segment", "profile", "user_id", "since"];
+
+fn members(driver: &mut Driver, segment: &str, mut rows: Rows) -> Result<u64, CommandError> {
+    let mut written = 0;
+    each_page(driver, |driver, worker, people| {
+        let segments = segments_of(driver, people)?;
+        for (person, memberships) in segments {
+            let Some((_, since_ms)) = memberships.iter().find(|(id, _)| &**id == segment) else { continue };
+            let user_id = driver.read_worker::<Profiles, _>(worker, |reading| {
+                let profile = reading.get(&person)?;
+                let known = profile.map(|profile| &profile.identifiers);
+                let user = known.and_then(|known| known.iter().find(|known| known.kind == IdentifierKind::UserId));
+                Ok(user.map(|user| user.value.to_string()))
+            })?;
+            let mut row = Map::new();
+            row.insert("segment".into(), segment.into());
+            row.insert("profile".into(), person.to_string().into());
+            row.insert("user_id".into(), user_id.map_err(unreadable)?.into());
+            row.insert("since".into(), instant(*since_ms).into());
+            rows.write(&row)?;
+            written += 1;
+        }
+        Ok(())
+    })?;
+    rows.end()?;
+    Ok(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        for (text, expect) in [
+            ("=1+1", "'=1+1"),
+            ("+48600", "'+48600"),
+            ("-1", "'-1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\tx", "'\tx"),
+            ("\rx", "'\rx"),
+            ("a=b", "a=b"),
+            ("", ""),
+        ] {
+            assert_eq!(cell(Some(&Value::from(text))), expect);
+        }
+        assert_eq!(cell(Some(&Value::from(-1))), "-1");
+        assert_eq!(cell(None), "");
+    }
 }

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
-use impresario_runtime::{WallClock, store::SledOptions};
+use impresario_runtime::WallClock;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{CommandError, Common, output::Output, progress};
+use super::{CommandError, Common, output::Output, progress, storage};
 use crate::{
     directory::DataDirectory,
     import::{
@@ -158,13 +158,8 @@ pub fn run(common: &Common, args: &ImportArgs, output: &Output) -> Result<(), Co
     let bytes = sources.iter().map(Source::bytes).sum();
     let rejects_error = |error| CommandError::Io { what: "write the file of rejected rows".into(), error };
     let mut rejects = Rejects::new(args.rejects.as_deref()).map_err(rejects_error)?;
-    let storage = SledOptions {
-        cache_bytes: config.storage.cache_mib << 20,
-        free_min_percent: config.storage.free_min_percent,
-        ..SledOptions::default()
-    };
     let path = PathBuf::from(&config.data);
-    let directory = DataDirectory::open(&path, &storage)?;
+    let directory = DataDirectory::open(&path, &storage(&config))?;
     let import = Import {
         sources,
         mapping: &mapping,

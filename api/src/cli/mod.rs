@@ -16,10 +16,14 @@ pub mod verify;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
-use impresario_runtime::{RuntimeError, store::StoreError};
+use impresario_runtime::{
+    RuntimeError,
+    store::{SledOptions, StoreError},
+};
 
 use crate::{
     config::{Config, ConfigError},
+    directory::DataDirectory,
     server::ServerError,
 };
 use output::Output;
@@ -129,6 +133,25 @@ impl CommandError {
             Self::Usage(_) | Self::Config(_) => 2,
             Self::No(_) | Self::Store(_) | Self::Runtime(_) | Self::Server(_) | Self::Io { .. } => 1,
         }
+    }
+}
+
+/// Opens the data directory of a command that must not make one.
+fn existing(common: &Common) -> Result<DataDirectory, CommandError> {
+    let config = common.config()?;
+    let path = PathBuf::from(&config.data);
+    if !path.is_dir() {
+        return Err(CommandError::Usage(format!("there is no data directory {}; name one with --data", config.data)));
+    }
+    Ok(DataDirectory::open(&path, &storage(&config))?)
+}
+
+/// How the store is opened under these settings.
+fn storage(config: &Config) -> SledOptions {
+    SledOptions {
+        cache_bytes: config.storage.cache_mib << 20,
+        free_min_percent: config.storage.free_min_percent,
+        ..SledOptions::default()
     }
 }
 

@@ -16,10 +16,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::{
-    person::{Membership, PersonView},
-    timeline::EventView,
-};
+pub(crate) use self::person::{Membership, view as person_view};
+use self::{person::PersonView, timeline::EventView};
 use super::page::{Cursor, Limit, limit_default};
 use crate::{
     app::App,

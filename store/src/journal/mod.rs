@@ -10,6 +10,7 @@
 
 pub mod block;
 mod commit;
+mod copy;
 mod core;
 mod dedup;
 mod entry;
@@ -28,6 +29,7 @@ mod verify;
 mod writer;
 
 pub use commit::{Commit, CursorMove, NewEffect, NewEntry, Receipt, RequestKey};
+pub use copy::copy;
 pub use entry::{BodyHash, Chunk, Entry, NameId, OUTSIDE, PARTITIONS, Seq, partition_of};
 pub use limits::JournalLimits;
 pub use outbox::{EffectId, PendingEffect};

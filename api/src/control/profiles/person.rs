@@ -14,7 +14,7 @@ use super::ProfileIdText;
 
 /// One customer.
 #[derive(Serialize, ToSchema)]
-pub(super) struct PersonView {
+pub(crate) struct PersonView {
     /// The profile's id.
     #[schema(value_type = String)]
     id: ProfileIdText,
@@ -94,14 +94,14 @@ struct TouchView {
 
 /// A segment a customer is in.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Membership {
+pub(crate) struct Membership {
     /// The segment's id.
-    pub(super) segment: String,
+    pub(crate) segment: String,
     /// Since when, milliseconds since 1970 UTC.
-    pub(super) since_ms: i64,
+    pub(crate) since_ms: i64,
 }
 
-pub(super) fn view(id: ProfileId, profile: &Profile, segments: Vec<Membership>, now_ms: i64) -> PersonView {
+pub(crate) fn view(id: ProfileId, profile: &Profile, segments: Vec<Membership>, now_ms: i64) -> PersonView {
     let identifiers = profile.identifiers.iter().map(|known| IdentifierView {
         kind: known.kind.name(),
         value: known.value.to_string(),
