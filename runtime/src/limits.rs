@@ -17,6 +17,11 @@ pub struct RuntimeLimits {
     pub checkpoint_keys_max: usize,
     /// Keys of one worker kept in memory.
     pub state_keys_max: usize,
+    /// Entries a worker may be behind before callers are held up a little: within what the journal keeps
+    /// decoded in memory, so that agents don't fall back to reading blocks.
+    pub lag_entries_easy: u64,
+    /// How long callers are held up at most.
+    pub lag_wait_ms_max: u64,
     /// Entries a worker may be behind before the door says "busy".
     pub lag_entries_max: u64,
     /// First delay of a restart.
@@ -50,6 +55,8 @@ impl Default for RuntimeLimits {
             write_keys_max: 512,
             checkpoint_keys_max: 2_048,
             state_keys_max: 2_000_000,
+            lag_entries_easy: 32_768,
+            lag_wait_ms_max: 1_000,
             lag_entries_max: 1_000_000,
             backoff_ms_min: 100,
             backoff_ms_max: 30_000,

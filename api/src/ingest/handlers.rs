@@ -196,6 +196,7 @@ async fn taken(app: &App, request: Request, kind: Option<EventKind>, now_ms: i64
     let by_header = writer(app, &parts.headers).map_err(|problem| (None, problem))?;
     let source = by_header.as_ref().map(|key| Arc::clone(&key.name));
     let refused = |problem: Problem| (source.clone(), problem);
+    app.host.pace().await;
     app.admit().map_err(refused)?;
     let rules = BodyRules {
         bodies: &app.bodies,

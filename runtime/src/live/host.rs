@@ -112,6 +112,15 @@ impl Host {
         self.wait_until(done, within).await
     }
 
+    /// Waits a little while the agents are far behind, so that callers keep to their pace.
+    pub async fn pace(&self) {
+        let limits = self.stage.limits();
+        let is_easy = || self.lag() <= limits.lag_entries_easy;
+        if !is_easy() {
+            let _ = self.wait_until(is_easy, Duration::from_millis(limits.lag_wait_ms_max)).await;
+        }
+    }
+
     /// Waits until all is quiet: every worker at the journal's head, nothing on its way there, and no
     /// effect unanswered.
     ///
