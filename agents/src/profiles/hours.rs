@@ -153,7 +153,11 @@ fn look_up(name: &str, at_ms: Millis) -> Option<Span> {
     let offset_ms = i64::from(zone.to_offset(at).seconds()) * 1000;
     let edge = |transition: TimeZoneTransition<'_>| transition.timestamp().as_millisecond();
     // An instant that is a change itself is the first of the new span.
-    let from_ms = zone.preceding(at).next().map_or(Millis::MIN, edge).max(at_ms - YEAR_MS);
+    let from_ms = zone
+        .preceding(Timestamp::from_millisecond(at_ms + 1).ok()?)
+        .next()
+        .map_or(Millis::MIN, edge)
+        .max(at_ms - YEAR_MS);
     let until_ms = zone.following(at).next().map_or(Millis::MAX, edge).min(at_ms + YEAR_MS);
     Some(Span { zone: name.into(), from_ms, until_ms, offset_ms })
 }
