@@ -14,10 +14,10 @@ use parking_lot::RwLock;
 
 use crate::{
     config::Config,
-    control::PastMembers,
     http::Bodies,
     ingest::sources::Sources,
     keys::{KeyRecord, KeyRing},
+    past_members::PastMembers,
     problem::Problem,
 };
 

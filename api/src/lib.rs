@@ -14,5 +14,6 @@ mod http;
 pub mod import;
 pub mod ingest;
 pub mod keys;
+mod past_members;
 mod problem;
 pub mod server;

@@ -175,7 +175,9 @@ impl Definitions {
     }
 
     fn fold_into(&self, person: &mut Person, number: u32, look: &mut Look<'_>, now: Millis) -> bool {
-        self.measure(number).is_some_and(|measure| measure.fold(person, number, look, now))
+        let Some(measure) = self.measure(number) else { return false };
+        let Some(addition) = measure.addition(look, now) else { return false };
+        person.measured_mut(number, || measure.empty()).is_some_and(|measured| measured.add(addition))
     }
 
     /// Whether some definition asks for a measure.

@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 
 use super::{
     Aggregate, Selector,
-    person::Person,
     truth::{PropertyTest, lookup, micros_of},
 };
 use crate::vocabulary::{EventKind, Millis, Tracked};
@@ -81,32 +80,28 @@ impl Measure {
         Ok(Self { spec, filters })
     }
 
-    /// Folds an event of the right kind and name into what is measured of a person; whether it was meant.
-    pub(super) fn fold(&self, person: &mut Person, number: u32, look: &mut Look<'_>, now: Millis) -> bool {
+    /// What an event of the right kind and name adds to the measure; `None` where it is not meant.
+    pub(super) fn addition(&self, look: &mut Look<'_>, now: Millis) -> Option<Addition> {
         let at = look.event.at_ms;
-        let outside = match &self.spec.keep {
-            Keep::Total { from, to, .. } => from.is_some_and(|from| at < from) || to.is_some_and(|to| at >= to),
-            Keep::Log { horizon } => horizon.is_some_and(|horizon| at <= now.saturating_sub(horizon)),
+        let (outside, forget) = match &self.spec.keep {
+            Keep::Total { from, to, .. } => (from.is_some_and(|from| at < from) || to.is_some_and(|to| at >= to), None),
+            Keep::Log { horizon } => {
+                let start = horizon.map(|horizon| now.saturating_sub(horizon));
+                (start.is_some_and(|start| at <= start), start)
+            }
         };
         if outside || !(self.filters.is_empty() || self.filters.iter().all(|filter| filter.holds(look.properties()))) {
-            return false;
+            return None;
         }
         let value = match &self.spec.property {
             None => None,
-            Some(property) => match lookup(look.properties(), property).filter(|value| is_scalar(value)) {
-                Some(value) => Some(value.clone()),
-                None => return false,
-            },
+            Some(property) => Some(lookup(look.properties(), property).filter(|value| is_scalar(value))?.clone()),
         };
-        let Some(measured) = person.measured_mut(number, || self.empty()) else { return false };
-        if let Keep::Log { horizon: Some(horizon) } = self.spec.keep {
-            measured.forget(now.saturating_sub(horizon));
-        }
-        measured.add(at, tie(look.event), value)
+        Some(Addition { at, tie: tie(look.event), value, forget })
     }
 
     /// A measure of nothing yet.
-    fn empty(&self) -> Measured {
+    pub(super) fn empty(&self) -> Measured {
         match &self.spec.keep {
             Keep::Total { aggregate: Aggregate::Count, .. } => Measured::Count(0),
             Keep::Total { aggregate: Aggregate::Sum, .. } => Measured::Sum(0),
@@ -119,6 +114,15 @@ impl Measure {
             Keep::Log { .. } => Measured::Log(Vec::new()),
         }
     }
+}
+
+/// What one event adds.
+pub(super) struct Addition {
+    at: Millis,
+    tie: u32,
+    value: Option<Value>,
+    /// Events at or before this instant are out of every window.
+    forget: Option<Millis>,
 }
 
 fn is_scalar(value: &Value) -> bool {
@@ -179,7 +183,12 @@ impl Item {
 }
 
 impl Measured {
-    fn add(&mut self, at: Millis, tie: u32, value: Option<Value>) -> bool {
+    /// Takes an event in; whether it counts.
+    pub(super) fn add(&mut self, addition: Addition) -> bool {
+        let Addition { at, tie, value, forget } = addition;
+        if let Some(until) = forget {
+            self.forget(until);
+        }
         let micros = || value.as_ref().and_then(micros_of);
         match self {
             Self::Count(count) => *count += 1,

@@ -17,7 +17,6 @@ use std::sync::Arc;
 use axum::{Router, middleware};
 
 pub(crate) use self::profiles::{Membership, person_view};
-pub(crate) use self::segments::PastMembers;
 
 use crate::{app::App, http::access, problem::Problem};
 

@@ -2,7 +2,7 @@
 
 mod define;
 mod members;
-mod past;
+
 mod view;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -16,7 +16,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub(crate) use self::past::PastMembers;
 pub(super) use self::{
     define::{conditions, told_again, wait_for},
     view::{SegmentView, sizes},

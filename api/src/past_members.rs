@@ -19,13 +19,13 @@ struct Kept {
 }
 
 impl PastMembers {
-    pub(super) fn get(&self, segment: &str, at_ms: i64) -> Option<Arc<Members>> {
+    pub(crate) fn get(&self, segment: &str, at_ms: i64) -> Option<Arc<Members>> {
         let kept = self.0.lock();
         let found = kept.iter().find(|kept| kept.at_ms == at_ms && *kept.segment == *segment)?;
         Some(Arc::clone(&found.members))
     }
 
-    pub(super) fn keep(&self, segment: Box<str>, at_ms: i64, members: Arc<Members>) {
+    pub(crate) fn keep(&self, segment: Box<str>, at_ms: i64, members: Arc<Members>) {
         let mut kept = self.0.lock();
         kept.push_back(Kept { segment, at_ms, members });
         if kept.len() > KEPT_MAX {
