@@ -3,9 +3,8 @@
 use std::fmt;
 
 use impresario_agents::vocabulary::ProfileId;
+use impresario_runtime::AgentKey;
 use serde::{Deserialize, Deserializer, de::Error};
-
-use super::profiles::just_after;
 
 /// Items of one page at most.
 pub(super) const LIMIT_MAX: usize = 1_000;
@@ -48,7 +47,12 @@ pub(super) struct Cursor {
 impl Cursor {
     /// The bytes of the first key to look at.
     pub(super) fn from(self) -> Vec<u8> {
-        self.after.map(just_after).unwrap_or_default()
+        let after = self.after.map(|id| {
+            let mut bytes = id.encode();
+            bytes.push(0);
+            bytes
+        });
+        after.unwrap_or_default()
     }
 }
 

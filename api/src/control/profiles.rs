@@ -11,7 +11,7 @@ use impresario_agents::{
     segmentation::{Definitions, Segmentation},
     vocabulary::{Identifier, IdentifierKind, ProfileId},
 };
-use impresario_runtime::{AgentError, AgentKey};
+use impresario_runtime::AgentError;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -261,11 +261,4 @@ fn node(text: &str) -> Result<ProfileId, Problem> {
     };
     let identifier = kind.and_then(|kind| Identifier::new(kind, value)).ok_or_else(wrong)?;
     Ok(identifier.node())
-}
-
-/// A profile id behind the bytes of a key that comes after it.
-pub(super) fn just_after(id: ProfileId) -> Vec<u8> {
-    let mut bytes = id.encode();
-    bytes.push(0);
-    bytes
 }
