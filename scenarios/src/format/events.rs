@@ -43,9 +43,16 @@ pub(crate) fn events(spanned: &Spanned<EventFile>, at_ms: Millis, cast: &Cast) -
     {
         return Err(wrong(message_id, "`message_id` names one event, in 1 to 100 characters"));
     }
+    let every_ms = every_ms.unwrap_or(0);
+    if people.len().saturating_mul(times as usize) > EVENTS_MAX {
+        return Err(wrong(spanned, format!("this alone makes more than {EVENTS_MAX} events")));
+    }
+    if i64::from(times).saturating_mul(every_ms) > time::LENGTH_MAX_MS || late_ms > time::LENGTH_MAX_MS {
+        return Err(wrong(spanned, "a scenario lasts a hundred years at most"));
+    }
     let mut planned = Vec::new();
     for time in 0..i64::from(times) {
-        let at_ms = at_ms + time * every_ms.unwrap_or(0);
+        let at_ms = at_ms + time * every_ms;
         for index in &people {
             let send = event(spanned, *index, at_ms - late_ms, cast)?;
             planned.push(Planned { at_ms, line: spanned.referenced.line(), action: Action::Send(Box::new(send)) });

@@ -23,7 +23,7 @@ pub(crate) const FILE_BYTES_MAX: usize = 1 << 20;
 /// People at most, generated ones included.
 pub(crate) const PEOPLE_MAX: usize = 20_000;
 /// Events at most, generated ones included.
-pub(crate) const EVENTS_MAX: usize = 1_000_000;
+pub(crate) const EVENTS_MAX: usize = 200_000;
 
 impl Scenario {
     /// Reads the text of a scenario file.

@@ -2,6 +2,9 @@
 
 use jiff::{Span, Timestamp, Zoned, civil};
 
+/// The longest length of time: a hundred years.
+pub(crate) const LENGTH_MAX_MS: i64 = 36_525 * 86_400_000;
+
 /// Milliseconds of a duration such as `2h`, `1d 12h`, `90s`; a day has 24 hours here.
 pub(crate) fn duration_ms(text: &str) -> Result<i64, String> {
     let mut total: i64 = 0;
@@ -14,7 +17,7 @@ pub(crate) fn duration_ms(text: &str) -> Result<i64, String> {
             _ => 7 * 86_400_000,
         };
         let added = number.checked_mul(unit_ms).and_then(|ms| total.checked_add(ms));
-        total = added.ok_or_else(|| format!("`{text}` is too long"))?;
+        total = added.filter(|total| *total <= LENGTH_MAX_MS).ok_or_else(|| format!("`{text}` is too long"))?;
     }
     Ok(total)
 }

@@ -38,11 +38,13 @@ pub struct RunOptions {
     pub crash: Option<Crash>,
     /// By how many places the order of workers is turned, beside the scenario's own.
     pub rotate: usize,
+    /// Whether limits are so small that state is written, forgotten and read back all the time.
+    pub tight: bool,
 }
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { engine: EngineChoice::Memory, workers: 2, faults: true, crash: None, rotate: 0 }
+        Self { engine: EngineChoice::Memory, workers: 2, faults: true, crash: None, rotate: 0, tight: false }
     }
 }
 
@@ -179,6 +181,7 @@ impl<'a> Run<'a> {
             engine: options.engine.clone(),
             workers: options.workers,
             rotate: options.rotate + faults.map_or(0, |faults| faults.rotate_workers),
+            tight: options.tight,
             seed: scenario.run_seed(),
             start_ms: scenario.start_ms,
             deaths,
@@ -205,9 +208,9 @@ impl<'a> Run<'a> {
         while let Some(due_ms) = self.stage.driver()?.journal().next_due().filter(|due_ms| *due_ms < at_ms) {
             self.pass(due_ms, false)?;
         }
-        self.pass(at_ms, false)?;
         // What generated people do by the thousand is looked at person by person.
         let whole = !actions.iter().all(|planned| self.is_generated(planned));
+        self.pass(at_ms, whole)?;
         let mut acted = false;
         for planned in actions {
             match &planned.action {

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use impresario_agents::vocabulary::{Millis, ProfileChanged};
 use impresario_runtime::{
-    Driver, RunSeed, RuntimeError, Topic,
+    Driver, RunSeed, RuntimeError, RuntimeLimits, Topic,
     store::{Engine, Entry, Journal, JournalLimits, MemoryEngine, SledEngine, SledOptions, StoreError},
 };
 use parking_lot::Mutex;
@@ -30,6 +30,8 @@ pub(crate) struct StagePlan {
     pub(crate) engine: EngineChoice,
     pub(crate) workers: usize,
     pub(crate) rotate: usize,
+    /// Whether limits are so small that state is written, forgotten and read back all the time.
+    pub(crate) tight: bool,
     pub(crate) seed: RunSeed,
     pub(crate) start_ms: Millis,
     /// Numbers of the commits the process dies after, in order.
@@ -159,7 +161,9 @@ impl Stage {
             let engine: Arc<dyn Engine> = Arc::<CutEngine>::clone(&self.cut);
             let journal = Journal::open(engine, JournalLimits::default())?;
             let breaker = Arc::clone(&self.plan.breaker);
+            let limits = if self.plan.tight { tight() } else { RuntimeLimits::default() };
             let troupe = impresario_agents::troupe(self.plan.workers)
+                .limits(limits)
                 .disturbed(move |journal, agent, entry| breaker.disturb(journal, agent, entry));
             // Time stands where the journal ends, so that what was due since then comes at its instant;
             // or it went on, and all of that comes at once.
@@ -197,6 +201,18 @@ impl Stage {
         let dies_after = self.plan.deaths.iter().copied().find(|after| *after > commits);
         self.cut = Arc::new(CutEngine::new(below, commits, dies_after));
         Ok(())
+    }
+}
+
+fn tight() -> RuntimeLimits {
+    RuntimeLimits {
+        step_entries_max: 3,
+        unwritten_keys_max: 2,
+        unwritten_entries_max: 13,
+        write_keys_max: 2,
+        checkpoint_keys_max: 3,
+        state_keys_max: 4,
+        ..RuntimeLimits::default()
     }
 }
 
