@@ -101,3 +101,28 @@ fn ids_outlive_a_restart_on_sled() {
         assert_eq!(receipt.duplicates, if round == 0 { 0 } else { 4_999 });
     }
 }
+
+/// A generation of ids that ends while commits wait in memory takes with it only its own.
+#[test]
+fn ids_of_commits_that_wait_are_known_for_a_day_at_least() {
+    let engine = Arc::new(MemoryEngine::new());
+    let journal = open(Arc::<MemoryEngine>::clone(&engine));
+    journal.hold_back(1_000_000);
+    let written = |now_ms: i64, id: u64| {
+        let topic = journal.name("t").expect("a name");
+        let mut commit = commit(topic, [id.to_string()]);
+        commit.entries[0].dedup = id;
+        commit.durability = impresario_store::Durability::Written;
+        put(&journal, now_ms, commit)
+    };
+    written(NOON, 1);
+    written(NOON + 24 * HOUR, 2);
+    written(NOON + 48 * HOUR - 1, 3);
+    journal.sync().expect("a sync");
+    // The next generation: the first goes, and its rows with it.
+    written(NOON + 48 * HOUR, 4);
+    journal.sync().expect("a sync");
+    journal.commit(NOON + 48 * HOUR, Vec::new()).expect("time passes");
+    journal.sync().expect("a sync");
+    assert_eq!(say(&open(Arc::new(engine.fork())), NOON + 48 * HOUR, &[3, 2, 4]).duplicates, 3);
+}

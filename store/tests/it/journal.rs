@@ -203,3 +203,32 @@ fn written_entries_are_read_at_once_and_synced_ones_stay() {
     assert_eq!(bodies(&open(Arc::new(engine.fork()))), ["synced", "written"]);
     assert!(matches!(journal.commit_one(NOON, commit(topic, ["x"])), Err(StoreError::Closed)));
 }
+
+/// Held back, commits are read as ever, a sync makes them durable, and little memory holds them.
+#[test]
+fn commits_that_wait_for_others_are_read_at_once() {
+    let engine = Arc::new(MemoryEngine::new());
+    let limits = JournalLimits { tail_bytes_max: 3_000, group_bytes_max: 2_000, ..JournalLimits::default() };
+    let journal = Journal::open(Arc::<MemoryEngine>::clone(&engine), limits).expect("a journal");
+    let topic = journal.name("t").expect("a name");
+    journal.hold_back(1_000);
+    for number in 0..100 {
+        let mut written = commit(topic, [noise(number, 100)]);
+        written.durability = Durability::Written;
+        written.writes.push(Journal::meta_write(&format!("line/{number:03}"), b"read"));
+        put(&journal, NOON, written);
+        assert_eq!(bodies(&journal).len() as u64, number + 1, "nothing is out of the tail before the engine has it");
+    }
+    let mut seen = 0;
+    let visited = journal.metas("line/", |_, _| {
+        seen += 1;
+        Ok::<_, StoreError>(())
+    });
+    visited.expect("values");
+    assert_eq!((seen, journal.meta("line/099").expect("a value")), (100, Some(Bytes::from("read"))));
+    assert_eq!(open(Arc::new(engine.fork())).head(), 0, "not synced");
+    journal.sync().expect("a sync");
+    let after = open(Arc::new(engine.fork()));
+    assert_eq!(bodies(&after), (0..100).map(|number| noise(number, 100)).collect::<Vec<_>>());
+    assert_eq!(after.verify(|_| {}).expect("a report").damage, Vec::new());
+}

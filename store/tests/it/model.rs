@@ -188,9 +188,10 @@ fn run(journal: &Journal, model: &mut Model, step: &Step) {
     assert_eq!(answer.ok(), model.commit(step));
 }
 
-fn in_memory(acts: &[Act]) {
+fn in_memory(acts: &[Act], held_max: usize) {
     let mut engine = Arc::new(MemoryEngine::new());
     let mut journal = open(Arc::<MemoryEngine>::clone(&engine));
+    journal.hold_back(held_max);
     let mut model = Model { clock: NOON, ..Model::default() };
     let mut durable = model.clone();
     for act in acts {
@@ -206,13 +207,16 @@ fn in_memory(acts: &[Act]) {
             crash => {
                 engine = Arc::new(match crash {
                     Act::PowerCut => engine.fork(),
+                    // What is held back in memory goes with the process.
+                    _ if held_max > 0 => engine.fork(),
                     _ => engine.snapshot(),
                 });
-                if matches!(crash, Act::PowerCut) {
+                if held_max > 0 || matches!(crash, Act::PowerCut) {
                     // The clock runs on over a power cut.
                     model = Model { clock: model.clock, ..durable.clone() };
                 }
                 journal = open(Arc::<MemoryEngine>::clone(&engine));
+                journal.hold_back(held_max);
             }
         }
         check(&journal, &model);
@@ -294,7 +298,12 @@ proptest! {
     #![proptest_config(config(128))]
     #[test]
     fn any_history_with_crashes_is_as_the_model_says(acts in acts()) {
-        in_memory(&acts);
+        in_memory(&acts, 0);
+    }
+
+    #[test]
+    fn the_same_where_commits_wait_for_others(acts in acts(), held_max in 1..40_usize) {
+        in_memory(&acts, held_max);
     }
 }
 
