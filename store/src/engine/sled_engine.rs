@@ -66,6 +66,7 @@ pub struct SledEngine {
     stopped: Mutex<Option<String>>,
     closed: AtomicBool,
     syncs: AtomicU64,
+    flushes: AtomicU64,
     unflushed_bytes: AtomicU64,
     live: Live,
     /// Last, so that the directory is let go of after sled's own files.
@@ -134,6 +135,7 @@ impl SledEngine {
             stopped: Mutex::new(None),
             closed: AtomicBool::new(false),
             syncs: AtomicU64::new(0),
+            flushes: AtomicU64::new(0),
             unflushed_bytes: AtomicU64::new(0),
             live,
             directory,
@@ -200,15 +202,21 @@ impl SledEngine {
     fn make_way(&self, batch_bytes: usize) -> Result<(), StoreError> {
         let batch_bytes = batch_bytes as u64;
         if self.unflushed_bytes.fetch_add(batch_bytes, Ordering::Relaxed) + batch_bytes > UNFLUSHED_BYTES_MAX {
+            self.flush()?;
             self.unflushed_bytes.store(batch_bytes, Ordering::Relaxed);
-            self.db.flush().map_err(engine_error("flush"))?;
         }
         Ok(())
     }
 
-    fn sync_log(&self) -> Result<(), StoreError> {
+    fn flush(&self) -> Result<(), StoreError> {
         self.db.flush().map_err(engine_error("flush"))?;
         self.unflushed_bytes.store(0, Ordering::Relaxed);
+        self.flushes.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn sync_log(&self) -> Result<(), StoreError> {
+        self.flush()?;
         let synced = self.options.disk.sync_data(&self.log);
         synced.map_err(|error| StoreError::Io { what: "sync the engine's log".into(), error })?;
         self.syncs.fetch_add(1, Ordering::Relaxed);
@@ -421,4 +429,27 @@ fn damaged_value(key: &[u8], what: &str) -> StoreError {
         None => "the value of no key".into(),
     };
     StoreError::Damaged { place, what: what.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Too many buffers under way at once, and sled may hang for good.
+    #[test]
+    fn what_is_on_its_way_to_the_disk_stays_bounded() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let options = SledOptions { free_min_percent: 0, ..SledOptions::default() };
+        let engine = SledEngine::open(directory.path(), &options).expect("an engine");
+        let mut written = 0;
+        for number in 0..40_u8 {
+            let value = Bytes::from(vec![number; 400_000]);
+            written += value.len() as u64;
+            let batch = WriteBatch { expect: Vec::new(), ops: vec![Op::Put(vec![number % 3], value)] };
+            engine.commit(batch, Durability::Written).expect("a commit");
+            assert!(engine.unflushed_bytes.load(Ordering::Relaxed) <= UNFLUSHED_BYTES_MAX);
+        }
+        assert_eq!(engine.syncs(), 0);
+        assert!(engine.flushes.load(Ordering::Relaxed) >= written / UNFLUSHED_BYTES_MAX);
+    }
 }

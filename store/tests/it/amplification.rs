@@ -176,16 +176,3 @@ fn a_crash_in_a_compaction_leaves_old_or_new_data_whole() {
     assert!(SledEngine::open(odd.path(), &Default::default()).is_err(), "perhaps half a copy, and nothing else");
     assert!(odd.path().join("sled.compacting").exists());
 }
-
-/// sled hangs for good when it grows its file while it still shrinks it and many buffers are under way:
-/// much is written here, over and over and without a sync. A hang is a failure of this test.
-#[test]
-fn writing_much_without_a_sync_never_hangs() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let engine = sled(directory.path());
-    for number in 0..1_500_u64 {
-        let value = Bytes::from(vec![number as u8; 40_000 + (number % 200) as usize * 100]);
-        write(&engine, vec![Op::Put(b"k".to_vec(), value)], Durability::Written);
-    }
-    engine.close().expect("a close");
-}
