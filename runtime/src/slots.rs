@@ -169,6 +169,16 @@ impl<A: Agent> Slots<A> {
         }
     }
 
+    /// How many keys one commit of a stop writes: all at once would be a batch beyond what the engine bears.
+    pub(crate) fn all_due(&self, limits: &RuntimeLimits) -> usize {
+        match A::CHECKPOINT {
+            Checkpoint::Whole => self.changed.len(),
+            Checkpoint::ByKey => {
+                self.changed.len().min(limits.write_keys_max.saturating_mul(WRITES_TO_CATCH_UP).max(1))
+            }
+        }
+    }
+
     /// The writes of the `count` keys that have waited longest; they go with the worker's commit `commit`.
     pub(crate) fn take_changed(&mut self, count: usize, commit: u64, writes: &mut Vec<Op>) -> Result<(), StoreError> {
         for _ in 0..count {

@@ -314,7 +314,7 @@ impl<A: Agent> Worker<A> {
     /// Takes changed keys into the step where they are due, or all of them, and moves the floor.
     fn take_due(&mut self, all: bool) -> Result<(), StoreError> {
         let Room { slots, outputs, .. } = &mut self.room;
-        let count = if all { slots.changed_len() } else { slots.due(self.cursor, self.age_ms, &self.limits) };
+        let count = if all { slots.all_due(&self.limits) } else { slots.due(self.cursor, self.age_ms, &self.limits) };
         slots.take_changed(count, self.sent + 1, &mut outputs.writes)?;
         let floor = slots.floor(self.cursor);
         // Where nothing changes, the floor still follows, at a distance: a refold stays short.
@@ -349,12 +349,16 @@ impl<A: Agent> AnyWorker for Worker<A> {
     fn write_behind(&mut self, all: bool) -> Result<(), Failure> {
         self.age_ms = self.sink.age_ms();
         let mut write = || {
-            self.take_due(all)?;
-            if !self.room.outputs.is_empty() || (all && self.cursor != self.committed) {
-                self.commit()?;
+            loop {
+                self.take_due(all)?;
+                if !self.room.outputs.is_empty() || (all && self.cursor != self.committed) {
+                    self.commit()?;
+                }
+                self.show();
+                if !all || self.room.slots.changed_len() == 0 {
+                    return Ok(());
+                }
             }
-            self.show();
-            Ok(())
         };
         write().map_err(|error| commit_failure(&error))
     }
