@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use axum::{Extension, Json, extract::State, http::StatusCode};
-use impresario_runtime::{AgentStatus, Condition, WaitingLetter, WorkerStatus};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use impresario_runtime::{AgentStatus, Condition, KeyState, WorkerStatus};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::page::{Limit, limit_default};
 use crate::{
     app::App,
-    http::{PathText, Query, access::Caller},
+    http::{PathPair, PathText, access::Caller},
     problem::Problem,
 };
 
@@ -40,7 +40,7 @@ struct AgentView {
 struct WorkerView {
     /// Which of the agent's workers.
     worker: usize,
-    /// `starting`, `running`, `restarting`, `suspended` or `paused`.
+    /// `starting`, `starting`, `running`, `restarting`, `suspended` or `paused`.
     condition: &'static str,
     /// The last entry it has folded.
     cursor: u64,
@@ -50,54 +50,47 @@ struct WorkerView {
     folded: u64,
     /// Entries said since the process started.
     said: u64,
+    /// Steps taken since the process started.
+    steps: u64,
     /// Keys in memory.
     keys: u64,
     /// Changed keys not yet written behind.
     unwritten: u64,
+    /// Entries passed over since the last start, because their key's state has gone to another key.
+    passed_over: u64,
+    /// Entries folded again at the last start.
+    refolded: u64,
     /// Microseconds spent in steps since the process started.
     busy_micros: u64,
     /// Restarts since the process started.
     restarts: u64,
-    /// Entries set aside, ever.
+    /// Entries set aside that wait to be retried or dropped.
     dead_letters: u64,
     /// The last failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
 }
 
-/// Entries an agent could not fold, set aside.
+/// The state of one key of an agent.
 #[derive(Serialize, ToSchema)]
-struct DeadLetterList {
-    /// The letters, by worker and place.
-    dead_letters: Vec<DeadLetterView>,
-}
-
-/// An entry an agent could not fold.
-#[derive(Serialize, ToSchema)]
-struct DeadLetterView {
-    /// Which of the agent's workers.
-    worker: u32,
-    /// The entry's place in the journal.
-    entry: u64,
-    /// Why.
-    why: String,
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct DeadLetterQuery {
-    /// At most so many.
-    #[serde(default = "limit_default")]
-    #[param(value_type = usize, minimum = 1, maximum = 1000, default = 100)]
-    limit: Limit,
+struct StateView {
+    /// The key.
+    key: String,
+    /// The last entry folded into it.
+    seq: u64,
+    /// The state, as the agent keeps it; none where it has gone to another key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<Value>,
+    /// Whose it has become.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moved_to: Option<String>,
 }
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
         .routes(routes!(list))
         .routes(routes!(one))
-        .routes(routes!(dead_letters))
+        .routes(routes!(state))
         .routes(routes!(pause))
         .routes(routes!(resume))
 }
@@ -133,28 +126,27 @@ async fn one(State(app): State<Arc<App>>, PathText(name): PathText) -> Result<Js
     Ok(Json(view(status(&app, &name)?)))
 }
 
-/// The entries an agent could not fold.
+/// What an agent keeps under a key, for whoever looks into it.
 #[utoipa::path(
-    get, path = "/api/agents/{name}/dead-letters", tag = "agents",
-    params(("name" = String, Path, description = "The agent's name"), DeadLetterQuery),
+    get, path = "/api/agents/{name}/states/{key}", tag = "agents",
+    params(
+        ("name" = String, Path, description = "The agent's name"),
+        ("key" = String, Path, description = "The key as a text, e.g. a profile's id or a segment's"),
+    ),
     responses(
-        (status = 200, description = "The entries", body = DeadLetterList),
-        (status = 400, description = "Not a limit that can be", body = Problem),
+        (status = 200, description = "The state", body = StateView),
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "The key's role is not enough", body = Problem),
-        (status = 404, description = "There is no such agent", body = Problem),
+        (status = 404, description = "There is no such agent, or nothing under this key", body = Problem),
+        (status = 503, description = "The agent can't answer now", body = Problem),
     ),
     security(("bearer" = []), ("basic" = [])),
 )]
-async fn dead_letters(
-    State(app): State<Arc<App>>,
-    PathText(name): PathText,
-    Query(query): Query<DeadLetterQuery>,
-) -> Result<Json<DeadLetterList>, Problem> {
-    let letters = app.host.dead_letters(&name, 0, query.limit.get())?;
-    let view =
-        |letter: WaitingLetter| DeadLetterView { worker: letter.worker as u32, entry: letter.seq, why: letter.why };
-    Ok(Json(DeadLetterList { dead_letters: letters.into_iter().map(view).collect() }))
+async fn state(State(app): State<Arc<App>>, PathPair(name, key): PathPair) -> Result<Json<StateView>, Problem> {
+    let found = app.host.state_json(&name, &key).await?;
+    let found = found.ok_or_else(|| Problem::not_found(format!("there is nothing under this key of `{name}`")))?;
+    let KeyState { key, seq, state, moved_to } = found;
+    Ok(Json(StateView { key, seq, state, moved_to }))
 }
 
 /// Holds an agent: it folds nothing until it is resumed.
@@ -219,8 +211,11 @@ fn worker_view(status: WorkerStatus) -> WorkerView {
         lag: status.lag,
         folded: status.folded,
         said: status.said,
+        steps: status.steps,
         keys: status.keys,
         unwritten: status.unwritten,
+        passed_over: status.passed_over,
+        refolded: status.refolded,
         busy_micros: status.busy_micros,
         restarts: status.restarts,
         dead_letters: status.dead_letters,

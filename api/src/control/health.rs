@@ -1,6 +1,6 @@
 //! `/health`: is it alive, and may it be sent events.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};
 use serde::Serialize;
@@ -18,6 +18,8 @@ pub(super) struct Health {
     head: u64,
     /// Entries the slowest worker is behind.
     lag: u64,
+    /// Whether the agents have come to rest: everything folded, nothing on its way.
+    at_rest: bool,
     /// The present by the directory's clock, milliseconds since 1970 UTC.
     now_ms: i64,
 }
@@ -32,7 +34,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     responses((status = 200, description = "It answers", body = Health)),
 )]
 async fn live(State(app): State<Arc<App>>) -> Json<Health> {
-    Json(health(&app))
+    Json(health(&app).await)
 }
 
 /// Events can be taken in.
@@ -46,9 +48,15 @@ async fn live(State(app): State<Arc<App>>) -> Json<Health> {
 )]
 async fn ready(State(app): State<Arc<App>>) -> Result<Json<Health>, Problem> {
     app.admit()?;
-    Ok(Json(health(&app)))
+    Ok(Json(health(&app).await))
 }
 
-fn health(app: &App) -> Health {
-    Health { status: "ok", head: app.host.journal().head(), lag: app.host.lag(), now_ms: app.clock.now_ms() }
+async fn health(app: &App) -> Health {
+    Health {
+        status: "ok",
+        head: app.host.journal().head(),
+        lag: app.host.lag(),
+        at_rest: app.host.settled(Duration::ZERO).await.is_ok(),
+        now_ms: app.clock.now_ms(),
+    }
 }

@@ -66,6 +66,11 @@ fn journal(app: &App, text: &mut Text) {
     text.single("journal_sync_microseconds_total", "counter", "Time spent syncing since the start.", sync_micros);
     text.single("timers_waiting", "gauge", "Timers that wait.", journal.timers_len() as u64);
     text.single("message_ids_known", "gauge", "Message ids remembered.", journal.dedup_len() as u64);
+    let metrics = app.host.metrics();
+    text.single("journal_queued_commits", "gauge", "Commits that wait for the writer.", metrics.queued_commits as u64);
+    text.single("effects_pending", "gauge", "Effects asked for and not yet answered.", metrics.effects_pending);
+    text.single("effects_answered_total", "counter", "Effects answered since the start.", metrics.effects_answered);
+    text.single("effects_failed_total", "counter", "Effects given up since the start.", metrics.effects_failed);
     text.single("lag_entries", "gauge", "Entries the slowest worker is behind.", app.host.lag());
     text.single("request_bodies_bytes", "gauge", "Bytes of request bodies under way.", app.bodies.held() as u64);
     if let Ok(usage) = journal.usage() {
@@ -111,7 +116,7 @@ fn agents(app: &App, text: &mut Text) {
         ("agent_busy_microseconds_total", "counter", "Time spent in steps.", |worker| worker.busy_micros),
         ("agent_keys", "gauge", "Keys in memory.", |worker| worker.keys),
         ("agent_restarts_total", "counter", "Restarts since the start.", |worker| worker.restarts),
-        ("agent_dead_letters_total", "counter", "Entries set aside, ever.", |worker| worker.dead_letters),
+        ("agent_dead_letters", "gauge", "Entries set aside that wait.", |worker| worker.dead_letters),
     ];
     for (name, kind, help, read) in families {
         text.family(name, kind, help);

@@ -5,6 +5,7 @@ mod condition;
 mod goals;
 mod health;
 mod keys;
+mod letters;
 mod metrics;
 mod openapi;
 mod page;

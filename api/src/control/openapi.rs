@@ -17,7 +17,7 @@ use utoipa::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{agents, goals, health, keys, metrics, profiles, segments, sources};
+use super::{agents, goals, health, keys, letters, metrics, profiles, segments, sources};
 use crate::{app::App, ingest::handlers};
 
 #[derive(OpenApi)]
@@ -64,6 +64,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(segments::router())
         .merge(goals::router())
         .merge(agents::router())
+        .merge(letters::router())
         .merge(sources::router())
         .merge(keys::router())
         .merge(health::router())

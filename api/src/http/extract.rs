@@ -59,6 +59,18 @@ impl FromRequestParts<Arc<App>> for PathText {
     }
 }
 
+/// The two texts in the path, percent-decoded.
+pub(crate) struct PathPair(pub(crate) String, pub(crate) String);
+
+impl FromRequestParts<Arc<App>> for PathPair {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
+        let path = Path::<(String, String)>::from_request_parts(parts, app).await;
+        path.map(|Path((first, second))| Self(first, second)).map_err(|error| Problem::invalid_path(error.body_text()))
+    }
+}
+
 /// The request's `Idempotency-Key`, made one with who asks and what for.
 pub(crate) fn idempotency_key(headers: &HeaderMap, caller: &Caller, what: &str) -> Result<Option<RequestKey>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };

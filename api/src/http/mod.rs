@@ -5,4 +5,4 @@ mod body;
 mod extract;
 
 pub(crate) use body::{Bodies, BodyRules, read_body};
-pub(crate) use extract::{JsonBody, PathText, Query, idempotency_key};
+pub(crate) use extract::{JsonBody, PathPair, PathText, Query, idempotency_key};

@@ -49,7 +49,10 @@ const MATRIX: &[(&str, &str, Opens)] = &[
     ("GET", "/metrics", Viewer),
     ("GET", "/api/agents", Viewer),
     ("GET", "/api/agents/{name}", Viewer),
+    ("GET", "/api/agents/{name}/states/{key}", Viewer),
     ("GET", "/api/agents/{name}/dead-letters", Viewer),
+    ("POST", "/api/agents/{name}/dead-letters/{seq}/retry", Operator),
+    ("DELETE", "/api/agents/{name}/dead-letters/{seq}", Operator),
     ("POST", "/api/agents/{name}/pause", Operator),
     ("POST", "/api/agents/{name}/resume", Operator),
     ("GET", "/api/sources", Viewer),
@@ -103,8 +106,12 @@ fn every_route_lets_in_whom_it_should_and_nobody_else() {
     for (method, path, opens) in MATRIX {
         for ((holder, opened), key) in HOLDERS.iter().zip(&keys) {
             // Nothing is called so: who is let in finds nothing, and changes nothing.
-            let path =
-                path.replace("{id}", "p_0000000000000000").replace("{name}", "nobody").replace("{write_key}", "x");
+            let path = path
+                .replace("{id}", "p_0000000000000000")
+                .replace("{name}", "nobody")
+                .replace("{write_key}", "x")
+                .replace("{seq}", "7")
+                .replace("{key}", "x");
             let answer = Request::new(method, &path).key(key).body(b"{}").send(server.address);
             let expected = match (opened.contains(opens), *holder) {
                 (true, _) => None,

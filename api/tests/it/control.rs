@@ -204,6 +204,12 @@ fn agents_are_seen_held_and_let_go_on() {
     server.settle();
     assert_eq!(server.get("/api/profiles/user_id:anna")["features"]["orders"], 1);
     assert_eq!(server.control("POST", "/api/agents/nobody/pause", "").status, 404);
+    let id = server.get("/api/profiles/user_id:anna")["id"].as_str().expect("an id").to_owned();
+    let state = server.get(&format!("/api/agents/profiles/states/{id}"));
+    assert_eq!((&state["key"], state["state"].is_object()), (&json!(id), true), "{state}");
+    assert_eq!(server.control("GET", "/api/agents/profiles/states/p_0000000000000001", "").status, 404);
+    assert_eq!(server.control("POST", "/api/agents/profiles/dead-letters/1/retry", "").status, 404);
+    assert_eq!(server.control("DELETE", "/api/agents/profiles/dead-letters/x", "").status, 400);
 }
 
 #[test]

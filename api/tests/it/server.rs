@@ -117,15 +117,7 @@ impl Server {
 
     /// Waits until the agents have folded all there is.
     pub(crate) fn settle(&self) {
-        let start = Instant::now();
-        loop {
-            let before = self.get("/health/live");
-            if before["lag"] == 0 && self.get("/health/live")["head"] == before["head"] {
-                return;
-            }
-            assert!(start.elapsed() < PATIENCE, "the agents do not come to rest: {before}");
-            std::thread::sleep(POLL);
-        }
+        self.wait_for("/health/live", |health| health["at_rest"] == true);
     }
 
     /// Asks until `is_so` says yes to what is found.
