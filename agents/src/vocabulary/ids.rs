@@ -34,6 +34,14 @@ impl AgentKey for ProfileId {
     fn decode(bytes: &[u8]) -> Option<Self> {
         u64::decode(bytes).map(Self)
     }
+
+    fn to_text(&self) -> String {
+        self.to_string()
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok()
+    }
 }
 
 impl fmt::Display for ProfileId {
