@@ -206,6 +206,8 @@ pub(crate) struct KillFile {
 pub enum Invariant {
     /// Who is in a segment is who entered it and has not left it, by the journal's entries.
     MembershipMatchesEntries,
+    /// Who is in a segment is who a look over the whole journal finds, wherever something is expected.
+    MembershipMatchesJournal,
     /// A segment's size is the number of its members.
     SizeMatchesMembers,
     /// No event is in the journal twice.

@@ -63,8 +63,11 @@ pub(crate) fn check(
             Invariant::NoDeadLetters if seen.facts.dead_letters > 0 => {
                 found.push(format!("no dead letters: there are {}", seen.facts.dead_letters));
             }
-            // The journal is read whole at the end, and faults are compared with their absence there.
-            Invariant::NoDeadLetters | Invariant::JournalVerifies | Invariant::FaultsChangeNothing => {}
+            // The journal is read whole where something is expected and at the end, and faults are compared with their absence there.
+            Invariant::NoDeadLetters
+            | Invariant::MembershipMatchesJournal
+            | Invariant::JournalVerifies
+            | Invariant::FaultsChangeNothing => {}
         }
     }
     Ok(found)
@@ -82,6 +85,21 @@ fn unlike(seen: &Seen, segment: &String, members: Option<&BTreeMap<ProfileId, Mi
 fn wrong(seen: &Seen, segment: &str, profile: ProfileId, is_in: bool) -> String {
     let is = if is_in { "is in it, but never entered" } else { "is not in it, but never left" };
     format!("membership matches entries: `{segment}`: {} {is}", seen.name(profile))
+}
+
+/// Who is in a segment and not found by a look over the whole journal, or the other way round.
+pub(crate) fn compare_with_journal(seen: &Seen, driver: &mut Driver) -> Result<Vec<String>, ScenarioError> {
+    let mut found = Vec::new();
+    let memberships = world::memberships(driver)?;
+    for (segment, counted) in world::previews(driver)? {
+        let members: BTreeSet<ProfileId> =
+            memberships.get(&segment).into_iter().flatten().map(|(profile, _)| *profile).collect();
+        for profile in members.symmetric_difference(&counted) {
+            let is = if members.contains(profile) { "is in it, but should not be" } else { "should be in it" };
+            found.push(format!("membership matches journal: `{segment}`: {} {is}", seen.name(*profile)));
+        }
+    }
+    Ok(found)
 }
 
 /// What is wrong with the journal as it lies in the store.

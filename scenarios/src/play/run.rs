@@ -211,12 +211,16 @@ impl<'a> Run<'a> {
         // What generated people do by the thousand is looked at person by person.
         let whole = !actions.iter().all(|planned| self.is_generated(planned));
         self.pass(at_ms, whole)?;
-        let mut acted = false;
+        let (mut acted, mut compared) = (false, false);
         for planned in actions {
             match &planned.action {
                 Action::Expect(expected) => {
                     if std::mem::take(&mut acted) {
                         self.pass(at_ms, whole)?;
+                        compared = false;
+                    }
+                    if !std::mem::replace(&mut compared, true) {
+                        self.compare_with_journal(at_ms)?;
                     }
                     self.expect(planned, expected)?;
                 }
@@ -347,6 +351,16 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    fn compare_with_journal(&mut self, at_ms: Millis) -> Result<(), ScenarioError> {
+        // An entry that was set aside is in the journal all the same.
+        if self.scenario.always.contains(&Invariant::MembershipMatchesJournal) && self.seen.facts.dead_letters == 0 {
+            for what in invariants::compare_with_journal(&self.seen, self.stage.driver()?)? {
+                self.fail(at_ms, &what);
+            }
+        }
+        Ok(())
+    }
+
     fn fail(&mut self, at_ms: Millis, what: &str) {
         if self.failures.len() < FAILURES_MAX {
             let at = self.scenario.show(at_ms);
@@ -357,6 +371,7 @@ impl<'a> Run<'a> {
     fn close(mut self) -> Result<Outcome, ScenarioError> {
         let end_ms = self.end_ms;
         self.pass(end_ms, true)?;
+        self.compare_with_journal(end_ms)?;
         if self.scenario.always.contains(&Invariant::JournalVerifies) {
             let found = invariants::verify(self.stage.driver()?)?;
             for what in found {

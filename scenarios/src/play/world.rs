@@ -2,7 +2,10 @@
 //!
 //! The one place in this crate that knows the agents by name.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use impresario_agents::{
     goals::{Goal, GoalEnded, GoalSet},
@@ -10,7 +13,7 @@ use impresario_agents::{
     rhythm::{Rhythm, RhythmFitted},
     segmentation::{
         Condition, Definitions, Reason, SegmentDefined, SegmentEntered, SegmentLeft, SegmentRemoved, SegmentSizes,
-        Segmentation, Trigger, check,
+        Segmentation, Trigger, check, preview,
     },
     vocabulary::{Millis, ProfileId},
 };
@@ -242,6 +245,22 @@ pub(crate) fn segments(driver: &mut Driver) -> Result<Vec<String>, RuntimeError>
             .map(|all| all.segments().map(|segment| segment.defined.id.to_string()).collect())
             .unwrap_or_default()
     })
+}
+
+/// Who belongs into each segment, found by folding the whole journal anew.
+pub(crate) fn previews(driver: &mut Driver) -> Result<BTreeMap<String, BTreeSet<ProfileId>>, RuntimeError> {
+    let (now_ms, journal) = (driver.now_ms(), Arc::clone(driver.journal()));
+    let (standing, rhythm) = driver.read_worker::<Segmentation, _>(0, |reading| {
+        let definitions = reading.shared::<Definitions>();
+        definitions.map(|all| (all.conditions(), all.rhythm().cloned())).unwrap_or_default()
+    })?;
+    let mut found = BTreeMap::new();
+    for (id, condition) in &standing {
+        let looked = preview(&journal, &standing, rhythm.as_ref(), condition, now_ms, usize::MAX);
+        let looked = looked.map_err(|error| RuntimeError::Setup(error.to_string()))??;
+        found.insert(id.to_string(), looked.sample.into_iter().collect());
+    }
+    Ok(found)
 }
 
 /// Memberships of everybody, by segment, with since when.

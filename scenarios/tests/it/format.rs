@@ -82,3 +82,45 @@ fn errors_tell_where_and_what() {
     });
     insta::assert_snapshot!(told.join("\n"));
 }
+
+#[test]
+fn the_example_of_the_readme_is_a_scenario_that_passes() {
+    let readme = std::fs::read_to_string(super::folder().join("README.md")).expect("the readme");
+    let example = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let scenario = Scenario::parse(example).unwrap_or_else(|error| panic!("{error}"));
+    let outcome = impresario_scenarios::run(&scenario, &Default::default()).unwrap_or_else(|error| panic!("{error}"));
+    assert!(outcome.failures.is_empty(), "{:?}", outcome.failures);
+}
+
+#[test]
+fn a_file_cut_short_or_with_a_byte_changed_is_an_error_at_worst() {
+    let text = std::fs::read_to_string(super::folder().join("agents-break.yaml")).expect("a scenario");
+    let mut read = 0;
+    for at in (0..text.len()).filter(|at| text.is_char_boundary(*at)).step_by(7) {
+        read += u32::from(Scenario::parse(&text[..at]).is_ok());
+        for byte in ["", " ", "-", "9", "\t", "{", "\"", "\u{0}", "&a ", "*a", "!", "é"] {
+            let mut changed = text.clone();
+            changed.insert_str(at, byte);
+            read += u32::from(Scenario::parse(&changed).is_ok());
+        }
+    }
+    assert!(read > 100, "{read}: comments and blanks may change");
+}
+
+#[test]
+fn numbers_out_of_all_bounds_are_errors() {
+    let wrong = [
+        ("seed: 1", "seed: 99999999999999999999"),
+        ("count: 2", "count: 4000000000"),
+        ("every: 1d", "every: 99999999999999999999d"),
+        ("every: 1d", "every: 0s"),
+        ("track: Order Completed }", "track: Order Completed, times: 4000000000, every: 1s }"),
+        ("track: Order Completed }", "track: Order Completed, times: 200000, every: 36525d }"),
+        ("track: Order Completed }", "track: Order Completed, late: 99999d }"),
+        ("at: 10:00", "at: +999999999d"),
+        ("at: 10:00", "at: day 99999999999 10:00"),
+    ];
+    for (find, replace) in wrong {
+        assert!(Scenario::parse(&with(find, replace)).is_err(), "{replace}");
+    }
+}
