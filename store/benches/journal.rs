@@ -1,10 +1,13 @@
 //! Entries a second through the group-committing writer on sled, every acknowledgement synced, and
-//! read back. Prints one JSON object.
+//! read back; in the same run, as a yardstick, the same bodies appended to a file that is synced as
+//! often. Prints one JSON object.
 //!
 //! `cargo bench -p impresario-store --bench journal [-- ENTRIES [THREADS [AHEAD [DIRECTORY]]]]`
 
 use std::{
-    path::PathBuf,
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
     sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
@@ -60,6 +63,22 @@ fn body(number: u64) -> Bytes {
 #[expect(clippy::disallowed_methods, reason = "a bench measures")]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// Appends as many bodies to a file, synced after each group; how long it took.
+fn append_file(directory: &Path, entries: u64, groups: u64) -> Duration {
+    let mut file = File::create(directory.join("appended")).expect("a file");
+    let bodies: Vec<Bytes> = (0..10_000).map(body).collect();
+    let start = now();
+    let mut group = Vec::new();
+    for number in 1..=entries {
+        group.extend_from_slice(&bodies[(number % 10_000) as usize]);
+        if number % (entries / groups.max(1)).max(1) == 0 || number == entries {
+            file.write_all(&group).and_then(|()| file.sync_data()).expect("a synced file");
+            group.clear();
+        }
+    }
+    start.elapsed()
 }
 
 #[expect(clippy::print_stdout, reason = "the bench's one line of output")]
@@ -139,6 +158,7 @@ fn main() {
     let usage = journal.usage().expect("sizes");
     journal.close().expect("a close");
     drop((writer, journal, engine));
+    let appended = append_file(directory.path(), head, groups);
 
     let engine: Arc<dyn Engine> = Arc::new(SledEngine::open(directory.path(), &options).expect("an engine"));
     let opening = now();
@@ -162,12 +182,13 @@ fn main() {
     println!(
         "{{\"entries\":{head},\"threads\":{threads},\"ahead\":{ahead},\"commit_entries\":{COMMIT_ENTRIES},\
          \"written_per_s\":{},\"ack_ms_p50\":{:.2},\"ack_ms_p99\":{:.2},\"groups\":{groups},\"sync_s\":{:.2},\
-         \"total_s\":{:.2},\"file_per_body_bytes\":{:.2},\"live_per_body_bytes\":{:.2},\"opened_ms\":{:.1},\"read_per_s\":{},\"verified_per_s\":{}}}",
+         \"total_s\":{:.2},\"append_file_per_s\":{},\"file_per_body_bytes\":{:.2},\"live_per_body_bytes\":{:.2},\"opened_ms\":{:.1},\"read_per_s\":{},\"verified_per_s\":{}}}",
         per_s(wrote),
         at(50),
         at(99),
         sync_micros as f64 / 1e6,
         wrote.as_secs_f64(),
+        per_s(appended),
         usage.file_bytes as f64 / bytes as f64,
         usage.live_bytes as f64 / bytes as f64,
         opened.as_secs_f64() * 1e3,
