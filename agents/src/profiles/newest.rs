@@ -14,13 +14,9 @@ use crate::vocabulary::{Millis, Tracked};
 pub struct Stamp(pub Millis, pub u32);
 
 impl Stamp {
-    /// The stamp of an event: its time and a hash of its message id (FNV-1a, folded to 32 bits).
+    /// The stamp of an event: its time and its place among those of that instant.
     pub(super) fn of(event: &Tracked) -> Self {
-        let hash = event
-            .message_id
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
-        Self(event.at_ms, (hash ^ (hash >> 32)) as u32)
+        Self(event.at_ms, event.tie())
     }
 }
 

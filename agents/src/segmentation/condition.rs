@@ -156,6 +156,10 @@ pub struct PropertyFilter {
 }
 
 /// What is made of the events that are meant.
+///
+/// A property's values are its texts (up to 512 bytes), numbers and truth values; null, lists and objects are
+/// none. Its numbers are also the texts that are one, e.g. `"12.50"`. Of two events of one instant, a fixed
+/// but arbitrary one comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Aggregate {
@@ -282,7 +286,8 @@ fn is_yes(followed: &bool) -> bool {
     *followed
 }
 
-/// A random share of everybody.
+/// A random share of everybody: those for whom the first 64 bits (little endian) of BLAKE3 over the word
+/// `sample`, the profile's number (8 bytes, little endian) and the salt are within that share of all numbers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SampleCondition {

@@ -67,13 +67,6 @@ impl<'a> Look<'a> {
     }
 }
 
-/// An event's place among those of the same instant: the same whatever order they come in.
-fn tie(event: &Tracked) -> u32 {
-    let hash =
-        event.message_id.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    hash ^ (hash >> 15)
-}
-
 impl Measure {
     pub(super) fn new(spec: MeasureSpec) -> Result<Self, String> {
         let filters = spec.selector.filters.iter().map(PropertyTest::new).collect::<Result<_, _>>()?;
@@ -97,7 +90,7 @@ impl Measure {
             None => None,
             Some(property) => Some(lookup(look.properties(), property).filter(|value| is_scalar(value))?.clone()),
         };
-        Some(Addition { at, tie: tie(look.event), value, forget })
+        Some(Addition { at, tie: look.event.tie(), value, forget })
     }
 
     /// A measure of nothing yet.

@@ -11,7 +11,7 @@ use super::{
     measure::{Keep, MeasureSpec},
     score::ChurnTest,
     span::Span,
-    truth::{InstantTest, MICROS, NumberTest, ValueTest},
+    truth::{InstantTest, MICROS, NumberTest, PropertyTest, ValueTest},
 };
 use crate::vocabulary::{Feature, Millis, Unit};
 
@@ -313,7 +313,10 @@ fn checked(selector: Selector) -> Result<Selector, String> {
         (EventKind::Identify | EventKind::Group | EventKind::Alias, Some(_)) => {
             Err("identify, group and alias calls have no name".into())
         }
-        _ => Ok(selector),
+        _ => {
+            selector.filters.iter().try_for_each(|filter| PropertyTest::new(filter).map(drop))?;
+            Ok(selector)
+        }
     }
 }
 

@@ -169,6 +169,8 @@ impl InstantTest {
 pub(super) struct ValueTest {
     op: Comparison,
     wanted: Value,
+    /// What is wanted, as an instant, where it is one.
+    instant: Option<Millis>,
 }
 
 impl ValueTest {
@@ -191,9 +193,11 @@ impl ValueTest {
                 return Err("a value is wanted; use `missing` or `exists`".into());
             }
             (Comparison::Equal | Comparison::NotEqual | Comparison::Contains, _) => {}
+            (Comparison::Before | Comparison::After, value) if instant_of(value).is_some() => {}
+            (Comparison::Before | Comparison::After, _) => return Err(format!("an instant is wanted, not {wanted}")),
             _ => return Err("compares with the present, which is not for properties".into()),
         }
-        Ok(Self { op, wanted: wanted.clone() })
+        Ok(Self { op, wanted: wanted.clone(), instant: instant_of(wanted) })
     }
 
     pub(super) fn holds(&self, found: Option<&Value>) -> bool {
@@ -216,6 +220,8 @@ impl ValueTest {
             Comparison::LessOrEqual => self.order(found).is_some_and(std::cmp::Ordering::is_le),
             Comparison::Greater => self.order(found).is_some_and(std::cmp::Ordering::is_gt),
             Comparison::GreaterOrEqual => self.order(found).is_some_and(std::cmp::Ordering::is_ge),
+            Comparison::Before => instant_of(found).zip(self.instant).is_some_and(|(found, wanted)| found < wanted),
+            Comparison::After => instant_of(found).zip(self.instant).is_some_and(|(found, wanted)| found >= wanted),
             _ => false,
         }
     }
@@ -259,6 +265,9 @@ pub(super) struct PropertyTest {
 
 impl PropertyTest {
     pub(super) fn new(filter: &PropertyFilter) -> Result<Self, String> {
+        if filter.property.is_empty() {
+            return Err("the property's name is empty".into());
+        }
         let test = ValueTest::new(filter.op, &filter.value);
         let test = test.map_err(|why| format!("property `{}`: {why}", filter.property))?;
         Ok(Self { property: filter.property.clone(), test })
@@ -290,6 +299,9 @@ mod tests {
         check(Comparison::Less, json!("2026-01-01"), json!("2025-12-31"), true);
         check(Comparison::Greater, json!(3), json!("4"), false);
         check(Comparison::Missing, Value::Null, Value::Null, true);
+        check(Comparison::Before, json!("2026-05-04"), json!("2026-05-03T23:59:59.999Z"), true);
+        check(Comparison::After, json!("2026-05-04"), json!(1_777_852_800), true);
+        check(Comparison::Before, json!("2026-05-04"), json!("soon"), false);
         assert!(ValueTest::new(Comparison::WithinLast, &json!("7d")).is_err());
         assert!(ValueTest::new(Comparison::Exists, &json!(1)).is_err());
     }

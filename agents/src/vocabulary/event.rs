@@ -81,6 +81,16 @@ impl Tracked {
     }
 }
 
+impl Tracked {
+    /// Its place among events of the same instant, the same whatever order they come in: a hash of its
+    /// message id (FNV-1a, folded to 32 bits).
+    pub fn tie(&self) -> u32 {
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        let hash = self.message_id.bytes().fold(0xcbf2_9ce4_8422_2325, step);
+        (hash ^ (hash >> 32)) as u32
+    }
+}
+
 impl Topic for Tracked {
     const NAME: &'static str = "event.tracked";
 
