@@ -2,6 +2,10 @@
 
 use std::process::ExitCode;
 
+/// Entries are made on one thread and dropped on another, many at a time: what this allocator is for.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     impresario_api::cli::main()
 }

@@ -1,7 +1,5 @@
 //! How a person stands to segments, and when to look again.
 
-use std::collections::BTreeSet;
-
 use impresario_runtime::Step;
 
 use super::{
@@ -36,22 +34,50 @@ pub(super) fn look_again(
         return;
     }
     let now = step.now_ms();
-    let mut queue: BTreeSet<(u32, u32)> = segments.iter().map(|place| (definitions.rank(*place), *place)).collect();
+    // By rank, so that a segment comes after those it looks at; the highest last, to be taken off first.
+    let mut queue: Vec<Turn> = segments.iter().map(|place| Turn::new(definitions, *place, by)).collect();
+    queue.sort_unstable_by(Turn::later_first);
+    queue.dedup_by_key(|turn| turn.place);
     let mut earliest = FOREVER;
-    while let Some((_, place)) = queue.pop_first() {
-        let Some(truth) = truth_of(person, definitions, place, now) else { continue };
-        let because = if segments.contains(&place) { by } else { Trigger::Segment };
-        let since = person.member_since(place);
+    while let Some(turn) = queue.pop() {
+        let Some(truth) = truth_of(person, definitions, turn.place, now) else { continue };
+        let before = person.standing(turn.place).copied();
+        let since = before.and_then(|standing| standing.since);
         if truth.holds != since.is_some() {
-            let above = definitions.looking_at_segment(place).iter();
-            queue.extend(above.map(|place| (definitions.rank(*place), *place)));
-            tell(person, definitions, place, truth.holds, since, because, step);
+            for place in definitions.looking_at_segment(turn.place) {
+                if !queue.iter().any(|waiting| waiting.place == *place) {
+                    queue.push(Turn::new(definitions, *place, Trigger::Segment));
+                    queue.sort_unstable_by(Turn::later_first);
+                }
+            }
+            tell(person, definitions, turn.place, truth.holds, since, turn.by, step);
         }
         let since = truth.holds.then(|| since.unwrap_or(now));
-        person.set_standing(Standing { segment: place, since, until: Some(truth.until).filter(|u| *u != FOREVER) });
+        let until = Some(truth.until).filter(|until| *until != FOREVER);
+        let after = Standing { segment: turn.place, since, until };
+        if before.is_none_or(|before| before != after) {
+            person.set_standing(after);
+        }
         earliest = earliest.min(truth.until);
     }
     wake_by(person, earliest, step);
+}
+
+/// A segment whose turn it is to be looked at.
+struct Turn {
+    rank: u32,
+    place: u32,
+    by: Trigger,
+}
+
+impl Turn {
+    fn new(definitions: &Definitions, place: u32, by: Trigger) -> Self {
+        Self { rank: definitions.rank(place), place, by }
+    }
+
+    fn later_first(&self, other: &Self) -> std::cmp::Ordering {
+        (other.rank, other.place).cmp(&(self.rank, self.place))
+    }
 }
 
 /// The truth about a segment; `None` while its past is still being looked at.

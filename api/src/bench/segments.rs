@@ -5,30 +5,33 @@ use serde_json::{Value, json};
 /// The segment of whoever was marked, for measuring how long an event takes to get there.
 pub const MARKED: &str = "bench-marked";
 
-/// `count` definitions, and [`MARKED`] besides.
+/// `count` definitions, and [`MARKED`] besides. As in a shop, most of them hold few people: an event is
+/// looked at by many segments and changes the membership of few.
 pub fn definitions(count: usize) -> Vec<Value> {
     let windowed = |index: usize| {
         let days = [1, 7, 14, 30, 90].get(index % 5).copied().unwrap_or(7);
         let window = json!({ "last": format!("{days}d") });
         match index / 5 % 4 {
-            0 => json!({ "event": { "name": "Product Viewed", "window": window, "op": ">=", "value": 3 + index % 7 } }),
-            1 => {
-                json!({ "event": { "name": "Order Completed", "window": window, "op": ">=", "value": 1 + index % 3 } })
-            }
+            0 => json!({ "event": {
+                "name": "Product Viewed", "window": window, "op": ">=", "value": 12 + 6 * (index % 7) } }),
+            1 => json!({ "event": {
+                "name": "Order Completed", "window": window, "op": ">=", "value": 3 + index % 3 } }),
             2 => json!({ "event": {
                 "name": "Order Completed", "aggregate": "sum", "property": "revenue",
-                "window": window, "op": ">=", "value": 50 + index } }),
-            _ => json!({ "absent": { "name": "Order Completed", "window": window } }),
+                "window": window, "op": ">=", "value": 500 + 10 * index } }),
+            _ => json!({ "all": [
+                { "feature": { "name": "orders", "op": ">=", "value": 1 + index % 3 } },
+                { "absent": { "name": "Order Completed", "window": window } } ] }),
         }
     };
     let lasting = |index: usize| match index % 5 {
-        0 => json!({ "feature": { "name": "orders", "op": ">=", "value": 1 + index % 9 } }),
-        1 => json!({ "feature": { "name": "value.EUR", "op": ">", "value": 20 * index } }),
-        2 => json!({ "trait": { "name": "age", "op": ">=", "value": 18 + index % 60 } }),
+        0 => json!({ "feature": { "name": "orders", "op": ">=", "value": 3 + index % 9 } }),
+        1 => json!({ "feature": { "name": "value.EUR", "op": ">", "value": 400 + 20 * index } }),
+        2 => json!({ "trait": { "name": "age", "op": ">=", "value": 70 + index % 8 } }),
         3 => json!({ "all": [
             { "trait": { "name": "plan", "op": "=", "value": "pro" } },
-            { "feature": { "name": "orders", "op": ">=", "value": 1 + index % 4 } } ] }),
-        _ => json!({ "feature": { "name": "pages", "op": ">=", "value": 2 + index % 20 } }),
+            { "feature": { "name": "orders", "op": ">=", "value": 2 + index % 4 } } ] }),
+        _ => json!({ "feature": { "name": "pages", "op": ">=", "value": 6 + index % 20 } }),
     };
     let mut all = vec![json!({
         "id": MARKED, "name": "Marked",

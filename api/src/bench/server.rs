@@ -134,6 +134,8 @@ impl Drop for Server {
 pub struct Stages {
     /// Entries in the journal.
     pub entries: u64,
+    /// Who entered and left segments.
+    pub segment_changes: u64,
     /// Groups written.
     pub groups: u64,
     /// Microseconds spent syncing.
@@ -155,6 +157,9 @@ impl Stages {
                 "impresario_journal_groups_total" => stages.groups = value,
                 "impresario_journal_sync_microseconds_total" => stages.sync_micros = value,
                 "impresario_lag_entries" => stages.lag = value,
+                _ if name.starts_with("impresario_agent_folded_total{agent=\"segment-sizes\"") => {
+                    stages.segment_changes += value;
+                }
                 _ => {
                     let labels = name.strip_prefix("impresario_agent_busy_microseconds_total{agent=\"");
                     if let Some((agent, _)) = labels.and_then(|labels| labels.split_once('"')) {
@@ -175,6 +180,7 @@ impl Stages {
         });
         Self {
             entries: self.entries - before.entries,
+            segment_changes: self.segment_changes - before.segment_changes,
             groups: self.groups - before.groups,
             sync_micros: self.sync_micros - before.sync_micros,
             lag: self.lag,

@@ -20,6 +20,8 @@ use crate::bench::{BenchError, Client, Load, MARKED, Outcome, Server, Watch, def
 const SETTLE_WITHIN: Duration = Duration::from_secs(120);
 /// Pause between two marked events.
 const MARK_EVERY: Duration = Duration::from_millis(50);
+/// Pause between two looks for it: the questions must not be the load.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 /// How long a marked event may take to be seen.
 const MARK_WITHIN: Duration = Duration::from_secs(30);
 
@@ -76,7 +78,7 @@ struct Report {
     acked_per_s: f64,
     ack_ms_p50: f64,
     ack_ms_p99: f64,
-    /// From just before a marked event is sent until the segment's size, asked for without pause,
+    /// From just before a marked event is sent until the segment's size, asked for every millisecond,
     /// counts the person.
     event_to_segment_ms_p50: f64,
     event_to_segment_ms_p99: f64,
@@ -95,6 +97,8 @@ struct Report {
     busy: u64,
     groups: u64,
     entries: u64,
+    /// Of them, how often somebody entered or left a segment, by event.
+    segment_changes_per_event: f64,
     marked_events: usize,
     /// Time of each stage as a share of the whole run; stages run side by side.
     share_by_stage: BTreeMap<String, f64>,
@@ -224,6 +228,7 @@ fn ingest(args: &IngestArgs, directory: &Path) -> Result<Report, BenchError> {
         busy,
         groups: stages.groups,
         entries: stages.entries,
+        segment_changes_per_event: stages.segment_changes as f64 / events.max(1) as f64,
         marked_events: marks.len(),
         share_by_stage,
         processor_by_thread: processor.collect(),
@@ -291,6 +296,7 @@ fn mark(server: &Server, ended: &AtomicBool) -> Result<Vec<u64>, BenchError> {
             if watch.passed() > MARK_WITHIN {
                 return Err(BenchError::Server("a marked event did not reach its segment".into()));
             }
+            std::thread::sleep(LOOK_EVERY);
         }
         times.push(watch.micros());
         std::thread::sleep(MARK_EVERY);

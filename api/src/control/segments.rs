@@ -164,8 +164,11 @@ async fn standing(app: &App) -> Result<Standing, Problem> {
 }
 
 async fn segment(app: &App, id: &str) -> Result<Segment, Problem> {
-    let standing = standing(app).await?;
-    standing.get(id).cloned().ok_or_else(|| Problem::not_found(format!("there is no segment `{id}`")))
+    let wanted = id.to_owned();
+    let read = app.host.read_worker::<Segmentation, _>(0, move |reading| {
+        reading.shared::<Definitions>().and_then(|definitions| definitions.get(&wanted).cloned())
+    });
+    read.await?.ok_or_else(|| Problem::not_found(format!("there is no segment `{id}`")))
 }
 
 impl From<DefinitionError> for Problem {
