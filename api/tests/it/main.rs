@@ -9,6 +9,7 @@ mod access;
 mod bad_input;
 mod clients;
 mod control;
+mod disk;
 mod durability;
 mod http;
 mod ingest;

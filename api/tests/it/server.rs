@@ -17,7 +17,7 @@ use crate::http::{Answer, Request};
 /// How long the program may take for anything.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is asked while waited for.
-const POLL: Duration = Duration::from_millis(5);
+pub(crate) const POLL: Duration = Duration::from_millis(5);
 
 /// A running server. Dropping it kills it, as a crash would.
 pub(crate) struct Server {
