@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Condition, SegmentDefined, plan::compile};
+use super::{AbsentCondition, Condition, EventCondition, SegmentDefined, plan::compile};
 
 /// Limits of definitions, all in one place.
 pub mod limits {
@@ -14,7 +14,11 @@ pub mod limits {
     pub const DEPTH_MAX: usize = 10;
     /// Tests of properties of one event.
     pub const FILTERS_MAX: usize = 20;
-    /// Values in one list.
+    /// Conditions in one definition that look back over a person's single events: rolling windows and sequences.
+    pub const LOOK_BACKS_MAX: usize = 10;
+    /// Length of a condition as JSON, in bytes.
+    pub const CONDITION_BYTES_MAX: usize = 131_072;
+    /// Values in one list, members of one object.
     pub const LIST_MAX: usize = 1_000;
     /// Length of any text in a definition, in bytes.
     pub const TEXT_BYTES_MAX: usize = 1_024;
@@ -83,15 +87,29 @@ pub fn check_condition(
     own: Option<&str>,
     standing: &BTreeMap<Box<str>, Condition>,
 ) -> Result<(), DefinitionError> {
-    let mut nodes = 0;
-    check_size(condition, 1, &mut nodes)?;
+    let (mut nodes, mut look_backs) = (0, 0);
+    check_size(condition, 1, &mut nodes, &mut look_backs)?;
+    if look_backs > limits::LOOK_BACKS_MAX {
+        let what = format!("there are more than {} rolling windows and sequences", limits::LOOK_BACKS_MAX);
+        return Err(DefinitionError::Condition(what));
+    }
+    let bytes = serde_json::to_vec(condition).map_or(usize::MAX, |json| json.len());
+    if bytes > limits::CONDITION_BYTES_MAX {
+        let what = format!("the condition is longer than {} bytes of JSON", limits::CONDITION_BYTES_MAX);
+        return Err(DefinitionError::Condition(what));
+    }
     compile(condition, &mut |_| 0).map_err(DefinitionError::Condition)?;
     let mut path = Vec::new();
     let mut seen = BTreeSet::new();
     follow(condition, own, standing, &mut path, &mut seen)
 }
 
-fn check_size(condition: &Condition, depth: usize, nodes: &mut usize) -> Result<(), DefinitionError> {
+fn check_size(
+    condition: &Condition,
+    depth: usize,
+    nodes: &mut usize,
+    look_backs: &mut usize,
+) -> Result<(), DefinitionError> {
     let too = |what: String| Err(DefinitionError::Condition(what));
     *nodes += 1;
     if *nodes > limits::NODES_MAX {
@@ -100,11 +118,18 @@ fn check_size(condition: &Condition, depth: usize, nodes: &mut usize) -> Result<
     if depth > limits::DEPTH_MAX {
         return too(format!("conditions are nested deeper than {}", limits::DEPTH_MAX));
     }
+    *look_backs += match condition {
+        Condition::Event(EventCondition { window, .. }) | Condition::Absent(AbsentCondition { window, .. }) => {
+            usize::from(window.last.is_some())
+        }
+        Condition::Sequence(_) => 1,
+        _ => 0,
+    };
     let filters = match condition {
         Condition::All(list) | Condition::Any(list) => {
-            return list.iter().try_for_each(|inner| check_size(inner, depth + 1, nodes));
+            return list.iter().try_for_each(|inner| check_size(inner, depth + 1, nodes, look_backs));
         }
-        Condition::Not(inner) => return check_size(inner, depth + 1, nodes),
+        Condition::Not(inner) => return check_size(inner, depth + 1, nodes, look_backs),
         Condition::Event(event) => event.filters.len(),
         Condition::Absent(event) => event.filters.len(),
         Condition::Sequence(sequence) => sequence.first.filters.len().max(sequence.then.filters.len()),
@@ -127,6 +152,12 @@ fn check_texts(json: &serde_json::Value) -> Result<(), String> {
             Err(format!("a list is longer than {}", limits::LIST_MAX))
         }
         Value::Array(list) => list.iter().try_for_each(check_texts),
+        Value::Object(members) if members.len() > limits::LIST_MAX => {
+            Err(format!("an object has more than {} members", limits::LIST_MAX))
+        }
+        Value::Object(members) if members.keys().any(|name| name.len() > limits::TEXT_BYTES_MAX) => {
+            Err(format!("a name is longer than {} bytes", limits::TEXT_BYTES_MAX))
+        }
         Value::Object(members) => members.values().try_for_each(check_texts),
         _ => Ok(()),
     }

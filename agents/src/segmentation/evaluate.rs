@@ -36,21 +36,25 @@ impl Node {
         }
     }
 
-    /// The tests that decide, with what was found.
-    pub(super) fn explain(&self, view: View<'_>) -> String {
+    /// The tests that decide, with what was found, where it is known whether the whole holds. Looks again only
+    /// for which of several parts decides.
+    pub(super) fn explain(&self, view: View<'_>, holds: bool) -> String {
         const PARTS_MAX: usize = 4;
         let (nodes, all) = match self {
             Self::All(nodes) => (nodes, true),
             Self::Any(nodes) => (nodes, false),
-            Self::Not(node) => return format!("not ({})", node.explain(view)),
-            Self::Leaf(leaf) => return leaf.explain(view),
+            Self::Not(node) => return format!("not ({})", node.explain(view, !holds)),
+            Self::Leaf(leaf) => return leaf.explain(view, holds),
         };
-        if self.truth(view).holds == all {
-            let parts: Vec<_> = nodes.iter().take(PARTS_MAX).map(|node| node.explain(view)).collect();
+        if holds == all {
+            let parts: Vec<_> = nodes.iter().take(PARTS_MAX).map(|node| node.explain(view, holds)).collect();
             return parts.join(if all { " and " } else { " or " });
         }
-        let decisive = nodes.iter().find(|node| node.truth(view).holds != all);
-        decisive.map_or_else(String::new, |node| node.explain(view))
+        let decisive = match nodes.as_slice() {
+            [only] => Some(only),
+            several => several.iter().find(|node| node.truth(view).holds == holds),
+        };
+        decisive.map_or_else(String::new, |node| node.explain(view, holds))
     }
 }
 
@@ -100,7 +104,7 @@ impl Leaf {
         }
     }
 
-    fn explain(&self, view: View<'_>) -> String {
+    fn explain(&self, view: View<'_>, holds: bool) -> String {
         let View { person, definitions, now } = view;
         let found = match &self.test {
             LeafTest::Trait { name, .. } | LeafTest::TraitInstant { name, .. } => {
@@ -116,7 +120,6 @@ impl Leaf {
             }
             LeafTest::Churn(_) => ChurnTest::found(person, definitions.rhythm(), now),
             LeafTest::Sequence(_) | LeafTest::Member(_) | LeafTest::Sample { .. } => {
-                let holds = self.truth(view).holds;
                 return format!("{}: {}", self.words, if holds { "yes" } else { "no" });
             }
         };

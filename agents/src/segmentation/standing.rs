@@ -114,7 +114,7 @@ fn tell(
     let (Some(profile), Some(segment)) = (person.profile, definitions.at(place)) else { return };
     let view = View { person, definitions, now: step.now_ms() };
     let because = match definitions.plan(place) {
-        Some(plan) => plan.root.explain(view),
+        Some(plan) => plan.root.explain(view, enters),
         None => "the segment was removed".into(),
     };
     let reason = Reason { by, because: because.into() };

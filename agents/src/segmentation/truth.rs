@@ -1,5 +1,7 @@
 //! Tests of single values, and how long their outcome stands.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::{Comparison, condition::PropertyFilter, instant::instant_of, span::Span};
@@ -50,7 +52,7 @@ pub(super) fn micros_of(value: &Value) -> Option<i64> {
 #[derive(Clone, Debug)]
 pub(super) struct NumberTest {
     op: Comparison,
-    /// Millionths.
+    /// Millionths, in order.
     wanted: Vec<i128>,
 }
 
@@ -76,6 +78,8 @@ impl NumberTest {
             ) => vec![number(value)?],
             _ => return Err("is no comparison of numbers".into()),
         };
+        let mut wanted: Vec<i128> = wanted;
+        wanted.sort_unstable();
         Ok(Self { op, wanted })
     }
 
@@ -90,7 +94,7 @@ impl NumberTest {
             Comparison::LessOrEqual => found <= wanted,
             Comparison::Greater => found > wanted,
             Comparison::GreaterOrEqual => found >= wanted,
-            Comparison::In => self.wanted.contains(&found),
+            Comparison::In => self.wanted.binary_search(&found).is_ok(),
             Comparison::Exists => true,
             _ => false,
         }
@@ -171,6 +175,45 @@ pub(super) struct ValueTest {
     wanted: Value,
     /// What is wanted, as an instant, where it is one.
     instant: Option<Millis>,
+    /// What is wanted, where it is one of a list.
+    one_of: OneOf,
+}
+
+/// The values of a list, so that a long one costs little more than a short one.
+#[derive(Clone, Debug, Default)]
+struct OneOf {
+    texts: BTreeSet<Box<str>>,
+    /// Bits of the numbers; nought has one sign.
+    numbers: BTreeSet<u64>,
+    others: Vec<Value>,
+}
+
+impl OneOf {
+    fn new(wanted: &Value) -> Self {
+        let mut one_of = Self::default();
+        for value in wanted.as_array().into_iter().flatten() {
+            match (value, bits_of(value)) {
+                (Value::String(text), _) => drop(one_of.texts.insert(text.as_str().into())),
+                (_, Some(bits)) => drop(one_of.numbers.insert(bits)),
+                (other, None) if one_of.others.contains(other) => {}
+                (other, None) => one_of.others.push(other.clone()),
+            }
+        }
+        one_of
+    }
+
+    fn holds(&self, found: &Value) -> bool {
+        match (found, bits_of(found)) {
+            (Value::String(text), _) => self.texts.contains(text.as_str()),
+            (_, Some(bits)) => self.numbers.contains(&bits),
+            (other, None) => self.others.contains(other),
+        }
+    }
+}
+
+fn bits_of(value: &Value) -> Option<u64> {
+    // Adding nought makes -0 the common one.
+    value.as_f64().map(|number| (number + 0.0).to_bits())
 }
 
 impl ValueTest {
@@ -197,7 +240,7 @@ impl ValueTest {
             (Comparison::Before | Comparison::After, _) => return Err(format!("an instant is wanted, not {wanted}")),
             _ => return Err("compares with the present, which is not for properties".into()),
         }
-        Ok(Self { op, wanted: wanted.clone(), instant: instant_of(wanted) })
+        Ok(Self { op, wanted: wanted.clone(), instant: instant_of(wanted), one_of: OneOf::new(wanted) })
     }
 
     pub(super) fn holds(&self, found: Option<&Value>) -> bool {
@@ -208,7 +251,7 @@ impl ValueTest {
             Comparison::Exists => true,
             Comparison::Equal => same(found, &self.wanted),
             Comparison::NotEqual => !same(found, &self.wanted),
-            Comparison::In => self.wanted.as_array().is_some_and(|list| list.iter().any(|one| same(found, one))),
+            Comparison::In => self.one_of.holds(found),
             Comparison::Contains => match (found, &self.wanted) {
                 (Value::String(text), Value::String(part)) => text.contains(part.as_str()),
                 (Value::Array(list), wanted) => list.iter().any(|one| same(one, wanted)),
@@ -296,6 +339,9 @@ mod tests {
         check(Comparison::Contains, json!("nn"), json!("anna"), true);
         check(Comparison::Contains, json!("a"), json!(["a", "b"]), true);
         check(Comparison::In, json!(["x", 2]), json!(2.0), true);
+        check(Comparison::In, json!(["x", 2, true, 0]), json!(-0.0), true);
+        check(Comparison::In, json!(["x", 2, true, [1]]), json!([1]), true);
+        check(Comparison::In, json!(["x", 2, true]), json!("2"), false);
         check(Comparison::Less, json!("2026-01-01"), json!("2025-12-31"), true);
         check(Comparison::Greater, json!(3), json!("4"), false);
         check(Comparison::Missing, Value::Null, Value::Null, true);

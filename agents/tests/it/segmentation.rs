@@ -1,6 +1,7 @@
 //! Segmentation against a naive evaluator over the raw events.
 
 mod crash;
+mod hostile;
 mod play;
 mod random;
 
