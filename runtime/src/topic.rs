@@ -20,6 +20,16 @@ pub trait Topic: Serialize + DeserializeOwned + Send + Sync + 'static {
     }
 }
 
+/// Makes a type a [`Topic`] with this name, which stays in the partition of the entry it comes of.
+#[macro_export]
+macro_rules! topic {
+    ($kind:ty, $name:literal) => {
+        impl $crate::Topic for $kind {
+            const NAME: &'static str = $name;
+        }
+    };
+}
+
 /// What one state of an agent belongs to: a customer, a campaign; `()` for a single state.
 ///
 /// `encode` must keep the order of `Ord`, so that pages of keys come in one order everywhere.

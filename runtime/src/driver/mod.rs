@@ -14,12 +14,12 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use impresario_store::{Commit, Journal, PendingEffect, Receipt, StoreError};
+use impresario_store::{Commit, Journal, JournalLimits, MemoryEngine, PendingEffect, Receipt, StoreError, codec};
 use parking_lot::Mutex;
 
 use crate::{
     Agent, AgentKey, EffectCall, EffectError, Failure, Reading, RunSeed, RuntimeError, Topic, Troupe,
-    entries::{answered, given_up, new_entry},
+    entries::{answered, each_entry, given_up, new_entry},
     home::{Ground, Home, homes},
     live::OwnRuntime,
     worker::{AnyWorker, CommitSink, Fate, Progress, Worker},
@@ -102,6 +102,14 @@ impl Driver {
         Ok(driver)
     }
 
+    /// Starts the troupe over an empty journal in memory, in 1970: for examples and tests.
+    ///
+    /// # Errors
+    /// A troupe put together wrongly.
+    pub fn in_memory(troupe: Troupe) -> Result<Self, RuntimeError> {
+        Self::start(Journal::open(Arc::new(MemoryEngine::new()), JournalLimits::default())?, troupe, [0; 32], 0)
+    }
+
     /// The present.
     pub fn now_ms(&self) -> i64 {
         self.sink.now_ms.load(Ordering::Acquire)
@@ -137,6 +145,22 @@ impl Driver {
         self.submit(commit)
     }
 
+    /// Everything said on topic `T` so far with its instant, in order.
+    ///
+    /// # Errors
+    /// A body that can't be read, or the store's error.
+    pub fn said<T: Topic>(&self) -> Result<Vec<(i64, T)>, RuntimeError> {
+        let topic = self.journal.known_name(T::NAME);
+        let mut said = Vec::new();
+        each_entry(&self.journal, 1, |entry| {
+            if Some(entry.topic) == topic && entry.erased.is_none() {
+                said.push((entry.at_ms, codec::decode(T::VERSION, &entry.body)?));
+            }
+            Ok::<(), StoreError>(())
+        })?;
+        Ok(said)
+    }
+
     /// Lets every agent fold until all is quiet, effects and jobs done. Time goes on only where a failed
     /// worker waits for its restart.
     ///
@@ -151,6 +175,7 @@ impl Driver {
                 let seat = (index + self.rotate) % count.max(1);
                 quiet &= self.step(seat)?;
             }
+            quiet &= self.sink.effects.lock().is_empty();
             if !quiet || self.fire_overdue()? {
                 continue;
             }

@@ -1,0 +1,12 @@
+//! The runtime's tests, on toy agents.
+
+mod crash;
+mod determinism;
+mod effects;
+mod folding;
+mod fragile;
+mod host;
+mod limits;
+mod supervision;
+mod support;
+mod toys;
