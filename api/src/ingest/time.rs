@@ -32,8 +32,7 @@ fn read_usual(text: &[u8]) -> Option<Millis> {
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let date = jiff::civil::Date::new(year as i16, month as i8, day as i8).ok()?;
-    let days = i64::from((date - jiff::civil::date(1970, 1, 1)).get_days());
+    let days = days_since_1970(year, month, day)?;
     let (millis, zone) = fraction(rest)?;
     let offset = match *zone {
         [b'Z'] => 0,
@@ -48,6 +47,26 @@ fn read_usual(text: &[u8]) -> Option<Millis> {
         _ => return None,
     };
     Some(days * 86_400_000 + ((hour * 60 + minute) * 60 + second) * 1_000 + millis - offset)
+}
+
+/// Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`; `None` for a day
+/// there is not. A calendar's general arithmetic takes longer than reading the rest of an event.
+fn days_since_1970(year: i64, month: i64, day: i64) -> Option<i64> {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let last = match month {
+        2 => 28 + i64::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
+        _ => return None,
+    };
+    if day < 1 || day > last {
+        return None;
+    }
+    let year = year - i64::from(month <= 2);
+    let era = year.div_euclid(400);
+    let year_of_era = year - era * 400;
+    let day_of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
+    Some(era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468)
 }
 
 fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
@@ -94,6 +113,21 @@ mod tests {
         ] {
             let jiff = text.parse::<jiff::Timestamp>().expect(text).as_nanosecond().div_euclid(1_000_000);
             assert_eq!(read_usual(text.as_bytes()).map(i128::from), Some(jiff), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_day_there_is_and_no_other_is_read() {
+        let mut day = jiff::civil::date(1895, 1, 1);
+        for number in 0..80_000_i64 {
+            let read = days_since_1970(day.year().into(), day.month().into(), day.day().into());
+            assert_eq!(read, Some(number - 27_393), "{day}");
+            day = day.tomorrow().expect("a day");
+        }
+        for (year, month, day) in
+            [(1900, 2, 29), (2023, 2, 29), (2024, 2, 30), (2024, 4, 31), (2024, 0, 1), (2024, 13, 1), (2024, 1, 0)]
+        {
+            assert_eq!(days_since_1970(year, month, day), None, "{year}-{month}-{day}");
         }
     }
 
