@@ -118,6 +118,27 @@ impl Definitions {
         self.ready.measures.get(measure as usize).and_then(Option::as_ref)
     }
 
+    /// Whether all of the past is in a segment, and in those it looks at.
+    pub(super) fn is_settled(&self, place: u32) -> bool {
+        let is_ready = self.at(place).is_some_and(|segment| segment.ready);
+        let mut below = self.plan(place).into_iter().flat_map(|plan| &plan.segments).filter_map(|id| self.place_of(id));
+        // There are no circles, by [`check`].
+        is_ready && below.all(|other| self.is_settled(other))
+    }
+
+    /// A segment and all that look at it, or at one that does.
+    pub(super) fn with_all_above(&self, place: u32) -> Vec<u32> {
+        let mut found = vec![place];
+        let mut next = 0;
+        while let Some(place) = found.get(next).copied() {
+            let above = self.looking_at_segment(place).iter().copied();
+            let new: Vec<u32> = above.filter(|above| !found.contains(above)).collect();
+            found.extend(new);
+            next += 1;
+        }
+        found
+    }
+
     pub(super) fn rank(&self, place: u32) -> u32 {
         self.ready.ranks.get(place as usize).copied().unwrap_or_default()
     }

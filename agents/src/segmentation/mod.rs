@@ -195,7 +195,7 @@ impl OnShared<BackfillDone> for Segmentation {
     ) -> Result<(), AgentError> {
         let (_, workers) = step.worker();
         if let Some(place) = definitions.filled(&event.segment, event.version, event.worker, workers) {
-            sweep(&[place], Trigger::Definition, step);
+            sweep(&definitions.with_all_above(place), Trigger::Definition, step);
         }
         Ok(())
     }

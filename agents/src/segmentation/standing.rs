@@ -80,13 +80,14 @@ impl Turn {
     }
 }
 
-/// The truth about a segment; `None` while its past is still being looked at.
+/// The truth about a segment; `None` while its past, or that of a segment it looks at, is still being
+/// looked at: who is not in a segment yet is not outside of it.
 fn truth_of(person: &Person, definitions: &Definitions, place: u32, now: Millis) -> Option<Truth> {
     let segment = definitions.at(place)?;
     if segment.removed {
         return Some(Truth::forever(false));
     }
-    if !segment.ready {
+    if !definitions.is_settled(place) {
         return None;
     }
     definitions.plan(place).map(|plan| plan.root.truth(View { person, definitions, now }))
@@ -157,6 +158,11 @@ pub(super) fn time_has_come(person: &mut Person, definitions: &Definitions, step
         .map(|standing| standing.segment)
         .collect();
     look_again(person, definitions, &due, Trigger::Time, step);
+    for place in due.into_iter().filter(|place| !definitions.is_settled(*place)) {
+        // Nobody need be woken for it: once its past is in, everybody is looked at again.
+        let since = person.member_since(place);
+        person.set_standing(Standing { segment: place, since, until: None });
+    }
     let next = person.standings.iter().filter_map(|standing| standing.until).min();
     wake_by(person, next.unwrap_or(FOREVER), step);
 }
