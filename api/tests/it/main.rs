@@ -12,6 +12,7 @@ mod control;
 mod disk;
 mod durability;
 mod http;
+mod import;
 mod ingest;
 mod main_job;
 mod server;
