@@ -160,7 +160,8 @@ impl Journal {
     /// asked for: one engine batch then does for many. Readers see them at once, as ever; a crash loses no
     /// more than what was not synced. 0, as at the start, writes each group by itself.
     pub fn hold_back(&self, entries_max: usize) {
-        self.held_max.store(entries_max, Ordering::Relaxed);
+        // Until the engine has them, they are read from the tail.
+        self.held_max.store(entries_max.min(self.limits.tail_entries_max / 2), Ordering::Relaxed);
     }
 
     /// Gives the engine what has waited.
@@ -211,15 +212,13 @@ impl Journal {
     /// Shows a group to readers, and gives it to the engine or lets it wait for others.
     fn write(&self, core: &mut Core, mut group: Group) -> Result<(), StoreError> {
         let held_max = self.held_max.load(Ordering::Relaxed);
-        if held_max == 0 {
+        let bytes_max = self.limits.group_bytes_max.min(self.limits.tail_bytes_max / 2);
+        if held_max == 0 || !group.may_wait(held_max, bytes_max) {
             return self.put(core, group);
         }
         self.show(core, &mut group);
-        if group.may_wait(held_max, self.limits.group_bytes_max) {
-            core.let_wait(group);
-            return Ok(());
-        }
-        self.put(core, group)
+        core.let_wait(group);
+        Ok(())
     }
 
     /// Gives a group to the engine, then shows it to readers.

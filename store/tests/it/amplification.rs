@@ -20,6 +20,7 @@ fn files(directory: &Path) -> Vec<String> {
 
 #[test]
 fn no_value_goes_to_files_that_are_never_synced() {
+    let _alone = crate::support::MUCH_WRITING.lock();
     let directory = tempfile::tempdir().expect("a directory");
     let engine = sled(directory.path());
     let mut random = Random(3);
@@ -40,6 +41,7 @@ fn no_value_goes_to_files_that_are_never_synced() {
 /// once, however often it was touched.
 #[test]
 fn what_is_written_behind_keeps_the_file_small() {
+    let _alone = crate::support::MUCH_WRITING.lock();
     let directory = tempfile::tempdir().expect("a directory");
     let engine = sled(directory.path());
     let mut random = Random(4);
@@ -78,6 +80,7 @@ fn a_bloated_file_raises_the_alarm() {
 
 #[test]
 fn compaction_shrinks_the_files_and_keeps_everything() {
+    let _alone = crate::support::MUCH_WRITING.lock();
     let directory = tempfile::tempdir().expect("a directory");
     let journal = on_sled(directory.path());
     let topic = journal.name("t").expect("a name");

@@ -132,6 +132,7 @@ fn large_values_are_whole_and_leave_nothing_behind() {
 
 #[test]
 fn a_large_value_is_read_whole_while_it_is_written_anew() {
+    let _alone = crate::support::MUCH_WRITING.lock();
     let directory = tempfile::tempdir().expect("a directory");
     let engines: [Arc<dyn Engine>; 2] = [Arc::new(MemoryEngine::new()), Arc::new(sled(directory.path()))];
     for engine in engines {

@@ -225,6 +225,7 @@ fn in_memory(acts: &[Act], held_max: usize) {
 }
 
 fn on_sled(acts: &[Act]) {
+    let _alone = crate::support::MUCH_WRITING.lock();
     let directory = tempfile::tempdir().expect("a directory");
     let mut journal = Some(open(Arc::new(sled(directory.path()))));
     let mut model = Model { clock: NOON, ..Model::default() };

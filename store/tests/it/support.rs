@@ -19,6 +19,9 @@ use parking_lot::Mutex;
 /// 2026-05-04 08:00 UTC.
 pub(crate) const NOON: i64 = 1_777_881_600_000;
 
+/// Taken by tests that write much on sled: all engines of a process share its pool of seven threads.
+pub(crate) static MUCH_WRITING: Mutex<()> = Mutex::new(());
+
 /// Small and on any disk, however full.
 pub(crate) fn sled_options() -> SledOptions {
     SledOptions { cache_bytes: 8 << 20, free_min_percent: 0, ..SledOptions::default() }
