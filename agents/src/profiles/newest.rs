@@ -100,6 +100,13 @@ pub struct Write {
     pub source: Box<str>,
 }
 
+impl Write {
+    /// Event time.
+    pub fn at_ms(&self) -> Millis {
+        self.stamp.0
+    }
+}
+
 /// What a write did to the collection.
 #[derive(Debug, PartialEq)]
 pub(super) enum Written<'a> {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use impresario_agents::{
-    profiles::{Profile, Profiles},
+    profiles::{Found, Profile, Profiles, look_at, node_of},
     segmentation::{Definitions, Segmentation},
-    vocabulary::{Identifier, IdentifierKind, ProfileId},
+    vocabulary::ProfileId,
 };
 use impresario_runtime::AgentError;
 use serde::{Deserialize, Serialize};
@@ -224,41 +224,19 @@ async fn events(
 
 /// The profile behind an id or identifier, wherever it has gone.
 async fn find(app: &App, text: &str) -> Result<(ProfileId, Profile), Problem> {
-    let mut id = node(text)?;
-    for _ in 0..HOPS_MAX {
-        let found = app.host.read::<Profiles, _>(&id, move |reading| {
-            let next = reading.moved_to(&id)?;
-            let state = if next.is_some() { None } else { reading.get(&id)?.cloned() };
-            Ok::<_, AgentError>((next, state))
-        });
-        match found.await?? {
-            (Some(next), _) => id = next,
-            (None, Some(profile)) => return Ok((id, profile)),
-            (None, None) => break,
-        }
-    }
-    Err(Problem::not_found("nobody has this identifier"))
-}
-
-fn node(text: &str) -> Result<ProfileId, Problem> {
-    if let Ok(id) = text.parse() {
-        return Ok(id);
-    }
     let wrong = || {
         Problem::invalid_path(
             "a profile is named by `p_` and sixteen digits, or by a kind and an identifier, e.g. `user_id:42`",
         )
     };
-    let (kind, value) = match text.strip_prefix("external:") {
-        Some(rest) => {
-            let (system, value) = rest.split_once(':').ok_or_else(wrong)?;
-            (IdentifierKind::from_name(&format!("external:{system}")), value)
+    let mut id = node_of(text).ok_or_else(wrong)?;
+    for _ in 0..HOPS_MAX {
+        let found = app.host.read::<Profiles, _>(&id, move |reading| look_at(reading, id, Profile::clone));
+        match found.await?? {
+            Found::At(next) => id = next,
+            Found::Live(profile) => return Ok((id, profile)),
+            Found::Nobody => break,
         }
-        None => {
-            let (kind, value) = text.split_once(':').ok_or_else(wrong)?;
-            (IdentifierKind::from_name(kind), value)
-        }
-    };
-    let identifier = kind.and_then(|kind| Identifier::new(kind, value)).ok_or_else(wrong)?;
-    Ok(identifier.node())
+    }
+    Err(Problem::not_found("nobody has this identifier"))
 }

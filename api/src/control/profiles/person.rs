@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use impresario_agents::{
-    profiles::{Micros, Profile, Touch},
+    profiles::{Micros, Profile, Rolling, Shop, Touch},
     vocabulary::{ProfileId, Unit},
 };
 use serde::Serialize;
@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::ProfileIdText;
+
+/// The windows sums are shown over.
+const ROLLING_DAYS: [u16; 4] = [7, 30, 90, 365];
 
 /// One customer.
 #[derive(Serialize, ToSchema)]
@@ -27,6 +30,16 @@ pub(crate) struct PersonView {
     /// the currency's unit, by feature.
     #[schema(value_type = Object)]
     features: Map<String, Value>,
+    /// Who said each trait, and when.
+    trait_writers: BTreeMap<String, Writer>,
+    /// Groups they belong to, and what is said of those.
+    groups: Vec<GroupView>,
+    /// Sums over the last UTC days, today among them.
+    rolling: Vec<RollingView>,
+    /// Products among their newest views and purchases, the latest first.
+    products: Vec<ProductView>,
+    /// Their subscriptions and trials.
+    subscriptions: Vec<SubscriptionView>,
     /// The time zone they were last seen in.
     #[serde(skip_serializing_if = "Option::is_none")]
     time_zone: Option<String>,
@@ -59,6 +72,70 @@ struct IdentifierView {
     first_at_ms: i64,
     /// Whether it belongs to another customer who had it first.
     disputed: bool,
+}
+
+/// Who said a trait.
+#[derive(Serialize, ToSchema)]
+struct Writer {
+    /// The source of the event.
+    source: String,
+    /// Event time, milliseconds since 1970 UTC.
+    at_ms: i64,
+}
+
+/// A group a customer belongs to.
+#[derive(Serialize, ToSchema)]
+struct GroupView {
+    /// Its id.
+    id: String,
+    /// Time of the last event that named it, milliseconds since 1970 UTC.
+    at_ms: i64,
+    /// What is said of it.
+    #[schema(value_type = Object)]
+    traits: Map<String, Value>,
+}
+
+/// Sums over the last days.
+#[derive(Serialize, ToSchema)]
+struct RollingView {
+    /// How many UTC days, today among them.
+    days: u16,
+    /// Events of any sort.
+    events: u64,
+    /// Orders.
+    orders: u64,
+    /// Value of orders less refunds, as decimals, by currency.
+    value: BTreeMap<String, String>,
+}
+
+/// A product a customer viewed or bought.
+#[derive(Serialize, ToSchema)]
+struct ProductView {
+    /// The product's id.
+    product: String,
+    /// How often they viewed it.
+    views: u32,
+    /// When they last did, milliseconds since 1970 UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_viewed_at_ms: Option<i64>,
+    /// How many they bought.
+    bought: u32,
+    /// When they last did, milliseconds since 1970 UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_bought_at_ms: Option<i64>,
+}
+
+/// A subscription or a trial.
+#[derive(Serialize, ToSchema)]
+struct SubscriptionView {
+    /// Its id, or its plan's; empty where it came with neither.
+    id: String,
+    /// Whether it is a trial.
+    trial: bool,
+    /// `active`, `paused` or `ended`.
+    state: String,
+    /// Since when, milliseconds since 1970 UTC.
+    at_ms: i64,
 }
 
 /// A product in a cart.
@@ -109,6 +186,10 @@ pub(crate) fn view(id: ProfileId, profile: &Profile, segments: Vec<Membership>, 
         disputed: known.disputed,
     });
     let traits = profile.traits.iter().filter(|write| !write.value.is_null());
+    let writers = traits
+        .clone()
+        .map(|write| (write.name.to_string(), Writer { source: write.source.to_string(), at_ms: write.at_ms() }));
+    let shop = profile.shop.as_deref();
     let cart = profile.shop.as_ref().map(|shop| shop.cart()).unwrap_or_default();
     let touches = profile.touches.as_ref();
     PersonView {
@@ -116,6 +197,11 @@ pub(crate) fn view(id: ProfileId, profile: &Profile, segments: Vec<Membership>, 
         identifiers: identifiers.collect(),
         traits: traits.map(|write| (write.name.to_string(), write.value.clone())).collect(),
         features: features(profile),
+        trait_writers: writers.collect(),
+        groups: groups(profile),
+        rolling: ROLLING_DAYS.map(|days| rolling(days, &profile.days.rolling(days, now_ms))).into(),
+        products: shop.map(products).unwrap_or_default(),
+        subscriptions: shop.map(subscriptions).unwrap_or_default(),
         time_zone: profile.hours.zone().map(str::to_owned),
         hours_of_week: profile.hours.by_hour(now_ms).iter().copied().collect(),
         cart: cart.into_iter().map(|(product, quantity)| CartLine { product: product.into(), quantity }).collect(),
@@ -136,6 +222,41 @@ fn features(profile: &Profile) -> Map<String, Value> {
         (feature.to_string(), value)
     });
     features.collect()
+}
+
+fn groups(profile: &Profile) -> Vec<GroupView> {
+    let groups = profile.groups().into_iter().map(|group| GroupView {
+        id: group.id.to_owned(),
+        at_ms: group.at_ms,
+        traits: group.traits.into_iter().map(|(name, write)| (name.to_owned(), write.value.clone())).collect(),
+    });
+    groups.collect()
+}
+
+fn rolling(days: u16, rolling: &Rolling) -> RollingView {
+    let value = rolling.value.iter().map(|(currency, sum)| (currency.to_string(), sum.to_string()));
+    RollingView { days, events: rolling.events, orders: rolling.orders, value: value.collect() }
+}
+
+fn products(shop: &Shop) -> Vec<ProductView> {
+    let products = shop.products().into_iter().map(|product| ProductView {
+        product: product.id.to_owned(),
+        views: product.views,
+        last_viewed_at_ms: product.last_viewed_at,
+        bought: product.bought,
+        last_bought_at_ms: product.last_bought_at,
+    });
+    products.collect()
+}
+
+fn subscriptions(shop: &Shop) -> Vec<SubscriptionView> {
+    let subscriptions = shop.subscriptions().map(|known| SubscriptionView {
+        id: known.id.to_owned(),
+        trial: known.trial,
+        state: known.state.to_owned(),
+        at_ms: known.at_ms,
+    });
+    subscriptions.collect()
 }
 
 fn touch(touch: &Touch) -> TouchView {
