@@ -1,6 +1,7 @@
 //! Playing a scenario: the stage, what is seen on it, and what is asked of it.
 
 mod cut;
+mod door;
 mod expect;
 mod invariants;
 mod run;

@@ -2,16 +2,16 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use impresario_agents::vocabulary::{Millis, RawJson, Tracked};
+use impresario_agents::vocabulary::Millis;
 use impresario_runtime::{
-    Driver, RuntimeError, new_entry,
-    store::{Commit, Durability, Journal, NewEntry, OUTSIDE, Receipt, StoreError},
+    RuntimeError, new_entry,
+    store::{Commit, Durability, Journal, NewEntry, OUTSIDE, StoreError},
 };
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use super::{
     cut::Unsynced,
+    door::{dedup, message_id, submit_event, tracked},
     expect, invariants,
     seen::Seen,
     stage::{Break, Breaker, EngineChoice, Stage, StagePlan},
@@ -116,6 +116,9 @@ pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<Outcome, Scenari
     } else {
         scenario.actions.clone()
     };
+    if options.faults {
+        run.check_fates(&plan);
+    }
     let mut rest = plan.as_slice();
     while let Some(first) = rest.first() {
         let same = rest.iter().take_while(|planned| planned.at_ms == first.at_ms).count();
@@ -201,6 +204,22 @@ impl<'a> Run<'a> {
             end_ms: scenario.start_ms,
             late_kills,
         })
+    }
+
+    /// A fault on the way of events that meets none of them shows nothing.
+    fn check_fates(&mut self, plan: &[Planned]) {
+        let faults = &self.scenario.faults;
+        let meets =
+            |fate: Fate| plan.iter().any(|planned| matches!(&planned.action, Action::Send(send) if send.fate == fate));
+        let copies = faults.duplicates.is_some() && !meets(Fate::Copy);
+        let delays = (faults.late.is_some() || faults.reordered.is_some()) && !meets(Fate::Delayed);
+        let start_ms = self.scenario.start_ms;
+        if copies {
+            self.fail(start_ms, "fault: no event comes twice");
+        }
+        if delays {
+            self.fail(start_ms, "fault: no event comes late or in another order");
+        }
     }
 
     /// Everything of one instant, what time alone brings about before it first.
@@ -408,48 +427,6 @@ impl<'a> Run<'a> {
         let scenario = self.scenario.name.clone();
         Ok(Outcome { scenario, failures: self.failures, trace: self.seen.trace(), state, digest, metrics })
     }
-}
-
-/// The event as the door takes it in at `at_ms`.
-fn tracked(scenario: &Scenario, send: &Send, at_ms: Millis) -> Tracked {
-    let json = |map: &Map<String, Value>| RawJson::from_checked(Value::Object(map.clone()).to_string());
-    let boxed = |text: &Option<String>| text.as_deref().map(Into::into);
-    Tracked {
-        kind: send.kind,
-        message_id: message_id(scenario, send).into(),
-        user_id: boxed(&send.user_id),
-        anonymous_id: boxed(&send.anonymous_id),
-        previous_id: boxed(&send.previous_id),
-        group_id: boxed(&send.group_id),
-        name: send.name.as_str().into(),
-        at_ms: send.happened_ms.min(at_ms),
-        original_at_ms: Some(send.happened_ms),
-        sent_at_ms: Some(at_ms),
-        received_at_ms: at_ms,
-        properties: json(&send.properties),
-        context: json(&send.context),
-        source: "scenario".into(),
-    }
-}
-
-fn message_id(scenario: &Scenario, send: &Send) -> String {
-    send.message_id.clone().unwrap_or_else(|| {
-        let text = format!("{} {} {}", scenario.name, scenario.seed, send.number);
-        format!("s-{}", blake3::hash(text.as_bytes()).to_hex().get(..16).unwrap_or_default())
-    })
-}
-
-fn dedup(message_id: &str) -> u64 {
-    let hash = *blake3::hash(message_id.as_bytes()).as_bytes();
-    hash.first_chunk::<8>().map_or(1, |bytes| u64::from_le_bytes(*bytes).max(1))
-}
-
-fn submit_event(driver: &mut Driver, tracked: &Tracked) -> Result<Receipt, RuntimeError> {
-    let mut commit = Commit::new(OUTSIDE);
-    commit.durability = Durability::Synced;
-    let tracked = Tracked { received_at_ms: driver.now_ms(), ..tracked.clone() };
-    commit.entries.push(new_entry(driver.journal(), dedup(&tracked.message_id), tracked)?);
-    driver.submit(commit)
 }
 
 /// BLAKE3 of every entry, names in place of their numbers, and of the final state.

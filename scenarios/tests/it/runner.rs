@@ -97,6 +97,22 @@ fn an_agent_that_breaks_for_ever_costs_one_entry_and_nobody_else() {
 }
 
 #[test]
+fn a_fault_that_meets_nothing_is_a_failure() {
+    let text = head("  anna: { id: anna }\n")
+        + "
+timeline:
+  - { at: 09:00, events: [ { who: anna, track: Visited } ], expect: [ profiles: 1 ] }
+faults:
+  duplicates: { share: 0% }
+  reordered: { within: 0s }
+  kills: [ { after_commit: 9999 } ]
+";
+    let outcome = run(&parse(&text), &RunOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(outcome.failures.len(), 3, "{:?}", outcome.failures);
+    assert!(outcome.failures.iter().all(|failure| failure.contains("fault: ")), "{:?}", outcome.failures);
+}
+
+#[test]
 fn a_seed_makes_a_population_and_another_seed_another_one() {
     let people = |seed: u64| {
         let text = head(&format!(
