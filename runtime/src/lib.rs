@@ -18,6 +18,7 @@ mod keys;
 mod letters;
 mod limits;
 mod live;
+mod moved;
 pub mod rng;
 mod routes;
 mod slots;

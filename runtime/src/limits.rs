@@ -49,9 +49,9 @@ impl Default for RuntimeLimits {
         Self {
             step_entries_max: 2_048,
             step_outputs_max: 4_096,
-            unwritten_keys_max: 200_000,
-            unwritten_entries_max: 400_000,
-            unwritten_ms_max: 5_000,
+            unwritten_keys_max: 500_000,
+            unwritten_entries_max: 1_500_000,
+            unwritten_ms_max: 10_000,
             write_keys_max: 512,
             checkpoint_keys_max: 2_048,
             state_keys_max: 2_000_000,

@@ -49,10 +49,10 @@ impl<A: Agent> Slot<A> {
         self.stored || self.changed
     }
 
-    fn body(&self) -> Result<Vec<u8>, StoreError> {
+    fn body(&self) -> Result<bytes::Bytes, StoreError> {
         match &self.moved {
-            Some(to) => Ok([&[MOVED], to.encode().as_slice()].concat()),
-            None => Ok(codec::encode(A::STATE_VERSION, &self.state)?.to_vec()),
+            Some(to) => Ok([&[MOVED], to.encode().as_slice()].concat().into()),
+            None => codec::encode(A::STATE_VERSION, &self.state),
         }
     }
 }
@@ -185,7 +185,8 @@ impl<A: Agent> Slots<A> {
             let Some((_, _, key)) = self.changed.pop_front() else { break };
             let Some(slot) = self.map.get_mut(&key) else { continue };
             let bytes = key.encode();
-            writes.push(Journal::state_write(self.owner, &bytes, slot.seq, &slot.body()?));
+            let write = if slot.stored { Journal::state_write } else { Journal::new_state_write };
+            writes.push(write(self.owner, &bytes, slot.seq, &slot.body()?));
             slot.changed = false;
             slot.written_in = commit;
             if !slot.stored {

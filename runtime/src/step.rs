@@ -10,8 +10,8 @@ use rand_chacha::ChaCha8Rng;
 use crate::{
     Agent, AgentError, AgentKey, Effect, Held, Job, RunSeed, Shared, Topic,
     journal_reader::Reader,
+    moved::{StateMoved, moved_topic},
     rng,
-    routes::{StateMoved, moved_topic},
 };
 
 /// What one batch of entries brings forth, to be committed together.

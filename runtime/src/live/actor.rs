@@ -9,7 +9,11 @@ use std::{
 
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
-use super::{spawn::long_work, stage::Stage};
+use super::{
+    message::{Question, WorkerMessage},
+    spawn::long_work,
+    stage::Stage,
+};
 use crate::{
     Failure,
     worker::{AnyWorker, Progress, panic_text},
@@ -17,21 +21,6 @@ use crate::{
 
 /// Steps a worker takes at one ring before its questions get their turn.
 const STEPS_PER_RING: usize = 4;
-
-/// A question to a worker's state.
-pub(super) type Question = Box<dyn FnOnce(&mut dyn AnyWorker) + Send>;
-
-/// What a worker's actor hears. Never a business message.
-pub(super) enum WorkerMessage {
-    /// Fold what must be folded again, and begin. The first message of all.
-    Open,
-    /// There may be something to read.
-    Bell,
-    /// A question.
-    Ask(Question),
-    /// Write changed state: what is due, or all of it; then say so.
-    WriteBehind { all: bool, done: Option<tokio::sync::oneshot::Sender<()>> },
-}
 
 /// The shell of one worker.
 pub(super) struct WorkerActor {

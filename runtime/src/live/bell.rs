@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::RwLock;
 use ractor::ActorRef;
 
-use super::actor::WorkerMessage;
+use super::message::WorkerMessage;
 
 /// A worker's doorbell: says that there is something to read, at most once until it is answered.
 #[derive(Default)]

@@ -1,10 +1,7 @@
 //! Effects: performed once they are durable, tried again with backoff, answered as entries.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -22,16 +19,6 @@ use crate::{
 
 /// How many times the effects performed at once may wait for their next attempt.
 const WAITING_PER_PLACE: usize = 16;
-
-/// What is counted of effects, since the process started.
-#[derive(Default)]
-pub(super) struct EffectCounts {
-    pub(super) pending: AtomicU64,
-    pub(super) attempting: AtomicU64,
-    pub(super) attempts: AtomicU64,
-    pub(super) answered: AtomicU64,
-    pub(super) failed: AtomicU64,
-}
 
 /// Takes effects as they become durable, performs a bounded number at once, until the door closes.
 pub(super) async fn dispatch(stage: Arc<Stage>, mut pending: mpsc::UnboundedReceiver<PendingEffect>) {

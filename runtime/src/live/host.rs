@@ -9,9 +9,10 @@ use ractor::{Actor, ActorRef};
 use tokio::sync::oneshot;
 
 use super::{
-    actor::{Supervisor, SupervisorMessage, WorkerMessage},
+    actor::{Supervisor, SupervisorMessage},
     bell::Bell,
     effects,
+    message::WorkerMessage,
     spawn::task,
     stage::Stage,
 };

@@ -5,8 +5,10 @@
 
 mod actor;
 mod bell;
+mod counts;
 mod effects;
 mod host;
+mod message;
 mod observe;
 mod spawn;
 mod stage;

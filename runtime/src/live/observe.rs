@@ -5,11 +5,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use impresario_store::{Receipt, Seq};
 use tokio::sync::oneshot;
 
-use super::{
-    actor::{SupervisorMessage, WorkerMessage},
-    bell::Bell,
-    host::Host,
-};
+use super::{actor::SupervisorMessage, bell::Bell, host::Host, message::WorkerMessage};
 use crate::{
     Agent, AgentError, AgentKey, AgentStatus, KeyState, Metrics, Reading, RuntimeError, WaitingLetter,
     home::{Home, status},

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use ractor::ActorRef;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::{actor::WorkerMessage, bell::Bell, effects::EffectCounts};
+use super::{bell::Bell, counts::EffectCounts, message::WorkerMessage};
 use crate::{
     Clock, Failure, RunSeed, RuntimeLimits, Troupe,
     clock::process_ms,

@@ -57,10 +57,12 @@ impl Journal {
 
     /// The write that keeps `body` as the state of `key` with everything up to `seq` folded in.
     pub fn state_write(owner: NameId, key: &[u8], seq: Seq, body: &[u8]) -> Op {
-        let mut value = Vec::with_capacity(8 + body.len());
-        value.extend_from_slice(&seq.to_be_bytes());
-        value.extend_from_slice(body);
-        Op::Put(keys::state(owner, key), value.into())
+        Op::Put(keys::state(owner, key), state_value(seq, body))
+    }
+
+    /// The same for a key that has no state in the store: spares the look for what it replaces.
+    pub fn new_state_write(owner: NameId, key: &[u8], seq: Seq, body: &[u8]) -> Op {
+        Op::PutNew(keys::state(owner, key), state_value(seq, body))
     }
 
     /// The write that forgets the state of `key`.
@@ -141,6 +143,13 @@ fn meta_key(name: &str) -> Vec<u8> {
     let mut key = vec![keys::META];
     key.extend_from_slice(name.as_bytes());
     key
+}
+
+fn state_value(seq: Seq, body: &[u8]) -> Bytes {
+    let mut value = Vec::with_capacity(8 + body.len());
+    value.extend_from_slice(&seq.to_be_bytes());
+    value.extend_from_slice(body);
+    value.into()
 }
 
 fn split_state(key: Bytes, value: &Bytes) -> Result<StateRow, StoreError> {
