@@ -191,7 +191,8 @@ fn ingest(args: &IngestArgs, directory: &Path) -> Result<Report, BenchError> {
     let (outcome, mut marks) = (outcome?, marks?);
     server.settled(SETTLE_WITHIN)?;
     let whole_s = watch.passed().as_secs_f64();
-    let stages = server.metrics(&mut admin)?.since(&before);
+    // The server has closed a connection that was idle for so long.
+    let stages = server.metrics(&mut server.admin()?)?.since(&before);
     let threads = server.thread_millis();
     let (rss_mib, rss_mib_max) = server.rss_mib();
     drop(server);
