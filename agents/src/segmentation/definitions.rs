@@ -186,10 +186,12 @@ impl Definitions {
         let fresh = self.at(place).map(|segment| segment.fresh.as_slice()).unwrap_or_default();
         let mut changed = false;
         for number in fresh {
-            let wants = self.measure(*number).is_some_and(|measure| {
-                let selector = &measure.spec.selector;
-                selector.kind == look.kind() && selector.name.as_deref().is_none_or(|name| name == look.name())
-            });
+            // A log that another one stands for is kept no more; the other has this event from its own past.
+            let wants = self.keeps_measure(*number)
+                && self.measure(*number).is_some_and(|measure| {
+                    let selector = &measure.spec.selector;
+                    selector.kind == look.kind() && selector.name.as_deref().is_none_or(|name| name == look.name())
+                });
             changed |= wants && self.fold_into(person, *number, look, now);
         }
         changed
@@ -237,7 +239,7 @@ impl Definitions {
         let compiled = compile(&defined.condition, &mut |spec| {
             let known = specs.iter().enumerate().find(|(number, known)| {
                 let number = *number as u32;
-                **known == spec && (complete.contains(&number) || fresh.contains(&number))
+                (**known == spec || known.covers(&spec)) && (complete.contains(&number) || fresh.contains(&number))
             });
             if let Some((number, _)) = known {
                 return number as u32;
@@ -298,8 +300,27 @@ impl Definitions {
             return None;
         }
         segment.ready = true;
-        segment.fresh.clear();
+        let fresh = segment.fresh.clone();
+        self.share(&fresh);
         Some(place)
+    }
+
+    /// Lets logs whose past is in stand for those that keep the same for a shorter while.
+    fn share(&mut self, logs: &[u32]) {
+        let mut any = false;
+        for log in logs {
+            let Some(spec) = self.measures.get(*log as usize) else { continue };
+            let numbers = self.segments.iter_mut().filter(|segment| segment.ready).flat_map(|s| &mut s.measures);
+            for number in numbers {
+                if self.measures.get(*number as usize).is_some_and(|other| spec.covers(other)) {
+                    *number = *log;
+                    any = true;
+                }
+            }
+        }
+        if any {
+            self.index();
+        }
     }
 
     fn index(&mut self) {
@@ -373,4 +394,42 @@ fn ranks(index: &Index) -> Vec<u32> {
         }
     }
     ranks
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn define(definitions: &mut Definitions, id: &str, condition: serde_json::Value, version: Seq) {
+        let condition = serde_json::from_value(condition).expect("a condition");
+        let defined = SegmentDefined { id: id.into(), name: id.into(), condition, goal: None };
+        let (_, must_fill) = definitions.define(defined, version, 0).expect("it may stand");
+        if must_fill {
+            assert!(definitions.filled(id, version, 0, 1).is_some());
+        }
+    }
+
+    #[test]
+    fn one_log_serves_all_windows_over_the_same_events() {
+        let mut definitions = Definitions::default();
+        let bought = |days: u32| {
+            let window = json!({ "last": format!("{days}d") });
+            json!({ "event": { "name": "Order Completed", "window": window, "op": ">=", "value": 1 } })
+        };
+        for (version, days) in [7, 1, 30, 14].into_iter().enumerate() {
+            define(&mut definitions, &format!("d{days}"), bought(days), version as Seq + 1);
+        }
+        let kept = (0..definitions.measures.len() as u32).filter(|number| definitions.keeps_measure(*number));
+        let kept: Vec<_> = kept.collect();
+        assert_eq!(kept.len(), 1, "{kept:?}");
+        let log = kept[0];
+        assert!(definitions.segments().all(|segment| segment.measures == [log]));
+        let thirty = 30 * 86_400_000;
+        assert_eq!(
+            definitions.measures[log as usize].keep,
+            crate::segmentation::measure::Keep::Log { horizon: Some(thirty) }
+        );
+    }
 }

@@ -37,6 +37,18 @@ pub(super) enum Keep {
     Log { horizon: Option<Millis> },
 }
 
+impl MeasureSpec {
+    /// Whether it keeps all that `other` keeps, and for longer.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let longer = match (&self.keep, &other.keep) {
+            (Keep::Log { horizon: None }, Keep::Log { horizon: Some(_) }) => true,
+            (Keep::Log { horizon: Some(own) }, Keep::Log { horizon: Some(other) }) => own > other,
+            _ => false,
+        };
+        longer && self.selector == other.selector && self.property == other.property
+    }
+}
+
 /// A measure ready for use.
 pub(super) struct Measure {
     pub(super) spec: MeasureSpec,

@@ -220,7 +220,10 @@ impl OnMany<SweepPage> for Segmentation {
         let page = keys.after(event.after.as_ref(), SWEEP_PAGE_PERSONS)?;
         for profile in &page {
             let changes = match keys.get(profile)? {
-                Some(person) => standing::would_change(person, definitions, &event.segments, step.now_ms()),
+                Some(person) => {
+                    !person.has_only(|measure| definitions.keeps_measure(measure))
+                        || standing::would_change(person, definitions, &event.segments, step.now_ms())
+                }
                 None => false,
             };
             if changes {

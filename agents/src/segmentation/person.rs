@@ -105,6 +105,11 @@ impl Person {
         self.measures.retain(|(measure, _)| is_kept(*measure));
     }
 
+    /// Whether all its measures are still asked for.
+    pub(super) fn has_only(&self, is_kept: impl Fn(u32) -> bool) -> bool {
+        self.measures.iter().all(|(measure, _)| is_kept(*measure))
+    }
+
     pub(super) fn standing(&self, segment: u32) -> Option<&Standing> {
         let place = self.standings.binary_search_by_key(&segment, |standing| standing.segment).ok()?;
         self.standings.get(place)
