@@ -85,3 +85,11 @@ fn no_source_file_has_become_a_heap() {
     }
     assert!(heaps.is_empty(), "{}", heaps.join("\n"));
 }
+
+#[test]
+fn the_readme_shows_the_example_agent_as_it_is() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("the README");
+    let example = std::fs::read_to_string(root().join("runtime/examples/pacing.rs")).expect("the example");
+    assert!(readme.contains(example.trim()), "the README's agent is not runtime/examples/pacing.rs");
+    assert!(example.lines().count() < 60, "an agent is to be written in fewer than 60 lines");
+}
