@@ -25,6 +25,9 @@ impl Decimal {
         let mut group: Option<usize> = None;
         for byte in digits {
             if byte.is_ascii_digit() {
+                if count == DIGITS_MAX {
+                    return None;
+                }
                 units = units * 10 + i128::from(byte - b'0');
                 count += 1;
                 scale += u32::from(marked);
@@ -38,7 +41,7 @@ impl Decimal {
                 return None;
             }
         }
-        let whole = count > 0 && count <= DIGITS_MAX && group.is_none_or(|length| length == 3);
+        let whole = count > 0 && group.is_none_or(|length| length == 3);
         whole.then_some(Self { units: if negative { -units } else { units }, scale })
     }
 
@@ -103,6 +106,8 @@ mod tests {
         {
             check(wrong, false, None);
         }
+        check("123456789012345678", false, Some("123456789012345678"));
+        check(&"9".repeat(80), false, None);
     }
 
     #[test]
