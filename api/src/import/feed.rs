@@ -10,6 +10,7 @@ use std::{
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use impresario_agents::vocabulary::{Millis, ProfileId, RawJson, Tracked};
+use impresario_runtime::{RuntimeError, store::Journal};
 
 use super::{
     ledger::{Ledger, RowId, Seen},
@@ -163,6 +164,16 @@ impl<'a> Feed<'a> {
         });
         let files = files.collect::<Result<_, Stop>>()?;
         Ok(Self { files, rules, read, ledger, rejects, last_traits: None, totals: Totals::default() })
+    }
+
+    /// Makes known what the journal holds already, where Segment calls are among the rows: their message
+    /// ids are those the clients gave them, while a table's may be any number.
+    ///
+    /// # Errors
+    /// The journal's.
+    pub fn know_events(&mut self, journal: &Journal) -> Result<(), RuntimeError> {
+        let calls = self.files.iter().any(|(_, shape)| matches!(shape, Shape::Segment));
+        if calls { self.ledger.know_events(journal) } else { Ok(()) }
     }
 
     /// Gives the rows in the order of the files, in batches.

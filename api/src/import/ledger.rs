@@ -2,12 +2,17 @@
 //! crash too, takes each row once.
 //!
 //! A row is known by its content and by which of the equal rows of its file it is, or by its message
-//! id; and by the mapping, for a file may be read in two ways. The ids of the rows of a commit are
+//! id; and by the mapping, for a file may be read in two ways. A Segment call whose message id is in the
+//! journal is known too, so that an archive may overlap with what the tracking clients sent. The ids of the rows of a commit are
 //! written with that very commit, so there is never a row without its mark or a mark without its row.
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, hash_map::Entry};
-use impresario_runtime::store::{Journal, Op, StoreError};
+use impresario_agents::vocabulary::Tracked;
+use impresario_runtime::{
+    RuntimeError, Topic, each_entry,
+    store::{Journal, Op, StoreError},
+};
 
 /// The 128 bits a row is known by.
 pub type RowId = u128;
@@ -112,6 +117,20 @@ impl Ledger {
             None => Seen::New(id),
             Some(_) => Seen::Known,
         }
+    }
+
+    /// Makes known every message id the journal holds, whichever door its event came through.
+    ///
+    /// # Errors
+    /// The store's, and damage with its place.
+    pub fn know_events(&mut self, journal: &Journal) -> Result<(), RuntimeError> {
+        let Some(topic) = journal.known_name(Tracked::NAME) else { return Ok(()) };
+        each_entry(journal, 1, |entry| {
+            if entry.topic == topic && entry.erased.is_none() {
+                self.see_id(EARLIER, &entry.decode::<Tracked>(Tracked::VERSION)?.message_id);
+            }
+            Ok(())
+        })
     }
 
     fn id(&self, kind: &[u8], content: &[u8], equal: u32) -> RowId {

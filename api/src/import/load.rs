@@ -113,7 +113,8 @@ impl Import<'_> {
         // The marks are written by the folding side, while the reading side looks rows up.
         let mut marks = ledger.marks();
         let feed = Feed::new(self.sources, self.mapping, rules, Arc::clone(&far.bytes), &mut ledger, rejects);
-        let feed = feed.map_err(LoadError::Stop)?;
+        let mut feed = feed.map_err(LoadError::Stop)?;
+        feed.know_events(journal)?;
         let (batches, waiting) = sync_channel(BATCHES_WAITING_MAX);
         let (carry, spool) = (self.carry, self.spool);
         std::thread::scope(|scope| {

@@ -238,6 +238,17 @@ fn what_is_exported_is_read_back_the_same() {
 }
 
 #[test]
+fn what_is_exported_is_known_where_it_came_from() {
+    let desk = Desk::new();
+    desk.import("data", &desk.file("in.csv", "id,date,sum\nann,1997-01-01,1\nann,1997-01-01,1\n"), TABLE);
+    let exported = desk.export("data", &["events"]);
+    let (report, code) = desk.import("data", &desk.file("out.jsonl", &exported), &[]);
+    let rows = ["imported", "already_there"].map(|name| report[name].as_u64());
+    assert_eq!((code, rows), (0, [Some(0), Some(2)]), "{report}");
+    assert_eq!(desk.export("data", &["events"]), exported);
+}
+
+#[test]
 fn a_flipped_byte_is_found_and_a_whole_journal_folds_to_the_same() {
     let desk = Desk::new();
     desk.import("data", &desk.file("in.csv", many_rows(2_000)), TABLE);
