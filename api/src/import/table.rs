@@ -6,6 +6,7 @@ use impresario_agents::vocabulary::{EventKind, RawJson, Tracked};
 use jiff::tz::TimeZone;
 
 use super::{Decimal, Mapping, Separator, TimeFormat, limits::TABLE_NAME_BYTES_MAX};
+use crate::ingest::check_order;
 
 /// Why a row is no event; without what its cells hold, which may be personal.
 pub type Fault = Cow<'static, str>;
@@ -254,6 +255,7 @@ impl Table {
         properties.push_str(&self.fixed);
         self.put_fields(&self.properties, &cells, unsigned, &mut properties)?;
         properties.push('}');
+        check_order(EventKind::Track, name, &properties).map_err(|reason| reason.to_string())?;
         let mut traits = String::new();
         if !self.traits.is_empty() {
             traits.push('{');

@@ -104,9 +104,7 @@ pub(super) fn tracked(
     for raw in properties.into_iter().chain(context.as_deref()) {
         check_raw(raw, 1, envelope.limits)?;
     }
-    if kind == EventKind::Track && name == ORDER {
-        properties.map_or(Ok(()), check_money)?;
-    }
+    check_order(kind, name, properties.unwrap_or_default())?;
     let times = times(item, envelope)?;
     let message_id: Box<str> = match text(item.message_id.as_ref(), "messageId", MESSAGE_ID_CHARS_MAX * 4)? {
         Some(id) if id.chars().count() > MESSAGE_ID_CHARS_MAX => return Err(Reason::TooLong("messageId")),
@@ -222,7 +220,10 @@ fn traits_of_context(context: &str) -> Option<&str> {
 }
 
 /// An order's money is never below zero: a refund is an event of its own.
-fn check_money(properties: &str) -> Result<(), Reason> {
+///
+/// # Errors
+/// [`Reason::NegativeRevenue`].
+pub(crate) fn check_order(kind: EventKind, name: &str, properties: &str) -> Result<(), Reason> {
     #[derive(Deserialize)]
     struct Money<'a> {
         #[serde(borrow, default)]
@@ -231,6 +232,9 @@ fn check_money(properties: &str) -> Result<(), Reason> {
         total: Option<&'a RawValue>,
         #[serde(borrow, default)]
         value: Option<&'a RawValue>,
+    }
+    if kind != EventKind::Track || name != ORDER {
+        return Ok(());
     }
     let Ok(money) = serde_json::from_str::<Money<'_>>(properties) else { return Ok(()) };
     let below_zero = |raw: &RawValue| {

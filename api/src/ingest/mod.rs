@@ -15,6 +15,7 @@ mod scan;
 pub mod sources;
 mod time;
 
+pub(crate) use event::check_order;
 pub use event::{ID_BYTES_MAX, MESSAGE_ID_CHARS_MAX, NAME_BYTES_MAX};
 pub(crate) use line::event_of_line;
 pub use reject::RejectionView;

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 /// Why an event is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Reason {
+pub(crate) enum Reason {
     /// It is not a JSON object.
     NotAnObject,
     /// A field is of the wrong type.

@@ -138,6 +138,17 @@ fn rejected_rows_are_reported_with_line_and_reason() {
 }
 
 #[test]
+fn an_order_of_less_than_nothing_is_rejected_as_the_door_does() {
+    let desk = Desk::new();
+    let table = desk.file("in.csv", "id,date,sum\n7,1997-01-01,-1\n8,1997-01-01,0\n9,1997-01-01,-0.00\n");
+    let (report, code) = desk.import("data", &table, TABLE);
+    assert_eq!((code, report["imported"].as_u64()), (1, Some(2)), "{report}");
+    assert_eq!(report["rejects"][0]["reason"], "the money of an order is below zero");
+    let (report, code) = desk.import("data", &table, &[TABLE, &["--event-if-negative", "sum=Order Refunded"]].concat());
+    assert_eq!((code, report["rejected"].as_u64()), (0, Some(0)), "{report}");
+}
+
+#[test]
 fn a_wrong_mapping_is_a_wrong_call() {
     let desk = Desk::new();
     let file = desk.file("in.csv", "id,date,sum\n7,1997-01-01,1\n");
