@@ -21,7 +21,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     condition::ConditionSchema,
-    segments::{conditions, sizes, told_again, wait_for},
+    segments::{conditions, may_be_id, sizes, told_again, wait_for},
 };
 use crate::{
     app::App,
@@ -157,6 +157,7 @@ async fn create(
         return Ok((StatusCode::CREATED, Json(found(&app, id).await?)));
     }
     check_goal_id(&set.id)?;
+    may_be_id(&set.id)?;
     let standing = conditions(&app).await?;
     check(&set.goal.segment(&set.id), &standing)?;
     if standing.contains_key(&set.id) {

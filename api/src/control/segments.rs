@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) use self::{
-    define::{conditions, told_again, wait_for},
+    define::{conditions, may_be_id, told_again, wait_for},
     view::{SegmentView, sizes},
 };
 use super::{condition::ConditionSchema, profiles::ProfileIdText};

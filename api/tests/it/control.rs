@@ -109,6 +109,18 @@ fn a_goal_makes_its_segment_and_takes_it_away() {
 }
 
 #[test]
+fn an_id_that_is_a_path_of_its_own_is_refused() {
+    let (_directory, data) = directory();
+    let server = Server::start(&data);
+    let segment = json!({ "id": "preview", "name": "x", "condition": { "sample": { "percent": 1 } } });
+    let goal = json!({ "id": "preview", "name": "x", "metric": "churn_risk" });
+    for (path, body) in [("/api/segments", segment), ("/api/goals", goal)] {
+        let answer = server.control("POST", path, &body.to_string());
+        assert_eq!((answer.status, answer.json()["code"].as_str()), (400, Some("invalid_body")), "{}", answer.text());
+    }
+}
+
+#[test]
 fn lists_come_in_pages_that_meet() {
     let (_directory, data) = directory();
     let server = Server::start(&data);

@@ -96,6 +96,7 @@ async fn create(
         return Ok((StatusCode::CREATED, Json(view::with_size(&app, &segment).await?)));
     }
     let standing = conditions(&app).await?;
+    may_be_id(&defined.id)?;
     check(&defined, &standing)?;
     if standing.contains_key(&defined.id) {
         return Err(Problem::conflict(format!("there is a segment `{}` already; PUT changes it", defined.id)));
@@ -163,6 +164,15 @@ async fn remove(
     wait_for(&app, &id, |version| version.is_none()).await?;
     tracing::info!(segment = id, by = caller.key.id, "a segment was removed");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether a segment of this id can be reached: `/api/segments/preview` is another door.
+pub(in crate::control) fn may_be_id(id: &str) -> Result<(), Problem> {
+    if id == "preview" {
+        Err(Problem::invalid_body("`id`: `preview` is none; it is a path of its own"))
+    } else {
+        Ok(())
+    }
 }
 
 fn not_of_a_goal(defined: &SegmentDefined) -> Result<(), Problem> {
