@@ -14,8 +14,9 @@ use parking_lot::Mutex;
 
 use crate::{
     Condition, DeadLetter, Failure, RunSeed, RuntimeError, RuntimeLimits, Supervision, Topic, Verdict, WorkerStatus,
+    disturbance::Disturbance,
     letters::again_topic,
-    troupe::{AnyAgent, Disturbance},
+    troupe::AnyAgent,
     worker::{AnyWorker, CommitSink, Gauges, Progress, WorkerParts, panic_text},
 };
 

@@ -8,6 +8,7 @@
 mod agent;
 mod clock;
 mod digest;
+mod disturbance;
 mod driver;
 mod effect;
 mod entries;

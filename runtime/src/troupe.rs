@@ -8,11 +8,9 @@ use impresario_store::{Entry, Journal, StoreError, codec};
 use crate::{
     Agent, AgentKey, Effect, EffectCall, EffectError, Failure, Job, JobPast, Performing, Routes, RunSeed, RuntimeError,
     RuntimeLimits, Topic,
+    disturbance::Disturbance,
     worker::{AnyWorker, Worker, WorkerParts},
 };
-
-/// Looks at an entry before an agent (by name) folds it, and may break it there.
-pub(crate) type Disturbance = Arc<dyn Fn(&Journal, &str, &Entry) + Send + Sync>;
 
 /// The agents of one host, and what performs their effects.
 #[derive(Default)]

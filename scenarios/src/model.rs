@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use impresario_agents::vocabulary::{EventKind, Identifier, Millis};
+use impresario_agents::{
+    profiles::Profiles,
+    rhythm::Rhythm,
+    segmentation::Segmentation,
+    vocabulary::{EventKind, Identifier, Millis},
+};
+use impresario_runtime::Agent;
 use jiff::tz::TimeZone;
+use serde::Deserialize;
 use serde_json::{Map, Value};
-
-pub use crate::format::Invariant;
 
 /// A scenario file, read and checked.
 #[derive(Clone, Debug)]
@@ -168,4 +173,27 @@ impl Scenario {
     pub(crate) fn run_seed(&self) -> [u8; 32] {
         *blake3::Hasher::new().update(b"scenario").update(&self.seed.to_le_bytes()).finalize().as_bytes()
     }
+}
+
+/// Agents that take customer events, or what came of one directly, and can be made to break over it.
+pub(crate) const BREAKABLE: [&str; 3] = [Profiles::NAME, Segmentation::NAME, Rhythm::NAME];
+
+/// What must hold after every step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Invariant {
+    /// Who is in a segment is who entered it and has not left it, by the journal's entries.
+    MembershipMatchesEntries,
+    /// Who is in a segment is who a look over the whole journal finds, wherever something is expected.
+    MembershipMatchesJournal,
+    /// A segment's size is the number of its members.
+    SizeMatchesMembers,
+    /// No event is in the journal twice.
+    NoDuplicateEvents,
+    /// The journal's places, instants and hash chain hold.
+    JournalVerifies,
+    /// No entry was set aside.
+    NoDeadLetters,
+    /// At the end, people and memberships are what they would be without the faults.
+    FaultsChangeNothing,
 }

@@ -1,25 +1,22 @@
 //! Folding one event into a profile.
 
-use std::collections::BTreeMap;
-
 use impresario_runtime::store::Seq;
 use serde_json::{Value, value::RawValue};
 
 use super::{
+    changes::{Changes, write_trait},
     days::day_of,
     identifiers::{KnownIdentifier, Naming},
     identity::IdentifierClaimed,
     json,
     names::{Meaning, meaning},
-    newest::{LastWrites, SOURCE_MAX, Stamp, Write, Written},
-    oddity::{Bound, Bounds, Oddities, Oddity},
-    profile::{GROUP_MARK, Profile, TRAITS_MAX},
+    newest::{SOURCE_MAX, Stamp, Write},
+    oddity::{Bound, Oddities, Oddity},
+    profile::{GROUP_MARK, Profile},
     purchase::Around,
     touch::Origin,
 };
-use crate::vocabulary::{
-    EventKind, Feature, Identifier, IdentifierKind, Millis, ProfileChanged, ProfileId, RhythmDelta, Tracked,
-};
+use crate::vocabulary::{EventKind, Feature, Identifier, IdentifierKind, Millis, ProfileChanged, ProfileId, Tracked};
 
 /// Longest name of a trait or group, in bytes.
 const NAME_MAX: usize = 255;
@@ -27,30 +24,6 @@ const NAME_MAX: usize = 255;
 const VALUE_MAX: usize = 2048;
 /// Largest value of a trait, in bytes of JSON.
 const VALUE_TEXT_MAX: usize = 8192;
-
-/// What changes while an event is folded.
-#[derive(Default)]
-pub(super) struct Changes {
-    features: Vec<(Feature, i64)>,
-    pub(super) traits: BTreeMap<Box<str>, Value>,
-    pub(super) rhythm: RhythmDelta,
-}
-
-impl Changes {
-    /// A feature has a new value; of several values of one feature the last counts.
-    pub(super) fn feature(&mut self, feature: Feature, number: i64) {
-        match self.features.iter_mut().find(|(known, _)| *known == feature) {
-            Some((_, known)) => *known = number,
-            None => self.features.push((feature, number)),
-        }
-    }
-
-    pub(super) fn into_changed(mut self, profile: ProfileId, event: Seq) -> ProfileChanged {
-        self.features.sort_unstable_by_key(|(feature, _)| *feature);
-        let rhythm = Some(self.rhythm).filter(|rhythm| *rhythm != RhythmDelta::default());
-        ProfileChanged { profile, event, features: self.features, traits: self.traits, rhythm }
-    }
-}
 
 /// What came of folding an event.
 pub struct Folded {
@@ -290,21 +263,4 @@ fn usable_trait(name: &str, value: &RawValue, oddities: &mut Oddities) -> Option
         oddities.count(Oddity::TraitValue);
     }
     fits
-}
-
-pub(super) fn write_trait(
-    traits: &mut LastWrites<TRAITS_MAX>,
-    write: Write,
-    bounds: &mut Bounds,
-    changes: &mut Changes,
-) {
-    if let Written::New(write) = traits.set(write) {
-        changes.traits.insert(write.name.clone(), write.value.clone());
-    }
-    if let Some(gone) = traits.take_surplus() {
-        bounds.note(Bound::Traits, false);
-        if !gone.value.is_null() {
-            changes.traits.insert(gone.name, Value::Null);
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{fold::Changes, names::Receipt};
+use super::{changes::Changes, names::Receipt};
 use crate::vocabulary::{Channel, Feature, Millis};
 
 /// What became of the messages of one channel.

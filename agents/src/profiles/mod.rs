@@ -4,6 +4,7 @@
 //! [`ProfileChanged`](crate::vocabulary::ProfileChanged) for each. What it keeps does not depend on the
 //! order events come in: late events end in the profile that timely ones would have made.
 
+mod changes;
 mod days;
 mod find;
 mod fold;

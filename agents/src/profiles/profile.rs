@@ -4,8 +4,8 @@ use impresario_runtime::store::Seq;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    changes::{Changes, write_trait},
     days::Days,
-    fold::{Changes, write_trait},
     hours::Hours,
     identifiers::Identifiers,
     messages::Messages,

@@ -3,8 +3,8 @@
 use serde_json::value::RawValue;
 
 use super::{
+    changes::Changes,
     days::{Days, day_of},
-    fold::Changes,
     json::{self, cut},
     money::{self, Currency, Micros},
     names::Running,

@@ -19,12 +19,12 @@ pub(crate) use parts::*;
 
 use crate::{
     Agent, AgentError, AgentKey, Failure, FailureKind, KeyState, Reading, Routes, RuntimeLimits,
+    disturbance::Disturbance,
     journal_reader::Reader,
     letters::{Letters, again_topic},
     routes::{Room, SharedBox, Trouble},
     slots::Slots,
     step::{Context, Folding, Outputs},
-    troupe::Disturbance,
 };
 
 /// How many entries of others a step passes by at most, in steps' worth of its own.

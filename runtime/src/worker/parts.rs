@@ -11,7 +11,7 @@ use std::{
 use impresario_store::{Commit, Journal, Seq, StoreError};
 use parking_lot::Mutex;
 
-use crate::{AgentError, Failure, KeyState, RunSeed, RuntimeLimits, troupe::Disturbance};
+use crate::{AgentError, Failure, KeyState, RunSeed, RuntimeLimits, disturbance::Disturbance};
 
 /// Where a worker's commits go.
 pub(crate) trait CommitSink: Send + Sync {

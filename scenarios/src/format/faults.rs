@@ -13,8 +13,7 @@ use super::{
 };
 use crate::{
     FormatError,
-    model::{Action, Fate, Faults, Panic, Planned},
-    play::world::BREAKABLE,
+    model::{Action, BREAKABLE, Fate, Faults, Panic, Planned},
 };
 
 pub(crate) fn faults(file: &FaultsFile, calendar: &Calendar) -> Result<Faults, FormatError> {

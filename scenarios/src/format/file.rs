@@ -5,6 +5,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
+use crate::model::Invariant;
+
 /// A whole file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -198,24 +200,4 @@ pub(crate) struct PanicFile {
 pub(crate) struct KillFile {
     pub(crate) at: Option<Spanned<String>>,
     pub(crate) after_commit: Option<u64>,
-}
-
-/// What must hold after every step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Invariant {
-    /// Who is in a segment is who entered it and has not left it, by the journal's entries.
-    MembershipMatchesEntries,
-    /// Who is in a segment is who a look over the whole journal finds, wherever something is expected.
-    MembershipMatchesJournal,
-    /// A segment's size is the number of its members.
-    SizeMatchesMembers,
-    /// No event is in the journal twice.
-    NoDuplicateEvents,
-    /// The journal's places, instants and hash chain hold.
-    JournalVerifies,
-    /// No entry was set aside.
-    NoDeadLetters,
-    /// At the end, people and memberships are what they would be without the faults.
-    FaultsChangeNothing,
 }

@@ -1,6 +1,6 @@
 //! What a scenario asks of the troupe: who plays, what operators say, and how people stand.
 //!
-//! The one place in this crate that knows the agents by name.
+//! The one place in this crate that knows what the agents say and keep.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +10,7 @@ use std::{
 use impresario_agents::{
     goals::{Goal, GoalEnded, GoalSet},
     profiles::{IdentityConflict, Profiles},
-    rhythm::{Rhythm, RhythmFitted},
+    rhythm::RhythmFitted,
     segmentation::{
         Condition, Definitions, Reason, SegmentDefined, SegmentEntered, SegmentLeft, SegmentRemoved, SegmentSizes,
         Segmentation, Trigger, check, preview,
@@ -18,7 +18,7 @@ use impresario_agents::{
     vocabulary::{Millis, ProfileId},
 };
 use impresario_runtime::{
-    Agent, AgentError, Driver, RuntimeError, Topic,
+    AgentError, Driver, RuntimeError, Topic,
     store::{Entry, StoreError},
 };
 use serde_json::{Map, Value};
@@ -29,9 +29,6 @@ use super::seen::Seen;
 const PAGE: usize = 1_024;
 /// Pointers followed from one identifier.
 const POINTERS_MAX: usize = 64;
-
-/// Agents that take customer events, or what came of one directly, and can be made to break over it.
-pub(crate) const BREAKABLE: [&str; 3] = [Profiles::NAME, Segmentation::NAME, Rhythm::NAME];
 
 /// What operators have defined so far, for checking what comes next.
 #[derive(Clone, Debug, Default)]

@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use super::{
     entry::{NameId, PARTITIONS, Seq},
+    ids::EffectId,
     keys,
     limits::JournalLimits,
-    outbox::EffectId,
     timers::TimerOp,
 };
 use crate::{Durability, KEY_BYTES_MAX, Op, StoreError, VALUE_BYTES_MAX};

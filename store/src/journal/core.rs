@@ -12,11 +12,12 @@ use super::{
     commit::{Commit, NewEntry, Receipt, RequestKey},
     dedup::{Dedup, Expired},
     entry::{Chunk, Entry, NameId, Seq},
+    ids::{EffectId, TimerKey},
     keys,
     limits::JournalLimits,
-    outbox::{EffectId, PendingEffect},
+    outbox::PendingEffect,
     requests::Requests,
-    timers::{TimerKey, TimerOp, Timers, Waiting},
+    timers::{TimerOp, Timers, Waiting},
 };
 use crate::{Engine, Op, StoreError, WriteBatch};
 

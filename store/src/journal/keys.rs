@@ -2,8 +2,7 @@
 
 use super::{
     entry::{NameId, Seq},
-    outbox::EffectId,
-    timers::TimerKey,
+    ids::{EffectId, TimerKey},
 };
 
 pub(super) const BLOCK: u8 = b'j';

@@ -1,28 +1,7 @@
 use bytes::Bytes;
 
-use super::{
-    entry::{NameId, Seq},
-    keys, varint,
-};
+use super::{entry::NameId, ids::EffectId, keys, varint};
 use crate::StoreError;
-
-/// Name of an effect: the entry it came of, who asked, and which of several. The same after a
-/// crash and a second try, so it serves as the provider's idempotency key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EffectId {
-    /// The entry in whose handling it was asked for.
-    pub seq: Seq,
-    /// The agent that asked.
-    pub writer: u16,
-    /// Which of those asked for there.
-    pub index: u16,
-}
-
-impl std::fmt::Display for EffectId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}-{}-{}", self.seq, self.writer, self.index)
-    }
-}
 
 /// An effect in the outbox: asked for, durable, not yet answered.
 #[derive(Clone, Debug, PartialEq, Eq)]

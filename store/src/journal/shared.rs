@@ -10,12 +10,12 @@ use super::{
     commit::{Commit, Receipt, RequestKey},
     core::{Core, Group, SharedEngine, each_row},
     entry::{NameId, Seq},
+    ids::TimerKey,
     keys,
     limits::JournalLimits,
     names::Names,
     outbox::PendingEffect,
     tail::Tail,
-    timers::TimerKey,
 };
 use crate::{Durability, Engine, Op, StoreError, Usage, WriteBatch};
 

@@ -2,24 +2,8 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use super::{
-    entry::{NameId, Seq},
-    keys, varint,
-};
+use super::{entry::NameId, ids::TimerKey, keys, varint};
 use crate::StoreError;
-
-/// A durable timer's name and place in the order of firing: by instant, then by the entry that set it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-pub struct TimerKey {
-    /// When it is due, milliseconds since 1970 UTC.
-    pub due_ms: i64,
-    /// The entry in whose handling it was set.
-    pub seq: Seq,
-    /// The agent that set it.
-    pub writer: u16,
-    /// Which of the timers set there.
-    pub index: u16,
-}
 
 /// A change of the timers.
 pub enum TimerOp {
