@@ -6,6 +6,7 @@ mod format;
 mod model;
 mod play;
 mod report;
+mod show;
 mod suite;
 
 pub use error::{FormatError, ScenarioError};

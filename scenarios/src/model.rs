@@ -166,7 +166,7 @@ impl Scenario {
     /// An instant as the scenario's people read it on their clocks.
     pub(crate) fn show(&self, at_ms: Millis) -> String {
         let at = jiff::Timestamp::from_millisecond(at_ms).unwrap_or_default();
-        crate::format::show(&at.to_zoned(self.zone.clone()))
+        crate::show::show(&at.to_zoned(self.zone.clone()))
     }
 
     /// The seed of everything left to chance.

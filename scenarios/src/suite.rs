@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::{
     Crash, EngineChoice, Metrics, Outcome, RunOptions, Scenario, ScenarioError, diff,
     format::{Chance, FILE_BYTES_MAX},
-    play::world::without_since,
+    play::state::without_since,
     run,
 };
 

@@ -11,7 +11,6 @@ mod time;
 
 pub(crate) use chance::Chance;
 pub(crate) use faults::with_faults;
-pub(crate) use time::show;
 
 use serde_saphyr::{Location, Spanned};
 

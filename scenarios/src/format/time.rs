@@ -2,6 +2,8 @@
 
 use jiff::{Span, Timestamp, Zoned, civil};
 
+use crate::show::show;
+
 /// The longest length of time: a hundred years.
 pub(crate) const LENGTH_MAX_MS: i64 = 36_525 * 86_400_000;
 
@@ -136,14 +138,6 @@ fn time_of_day(text: &str) -> Option<civil::Time> {
         return None;
     }
     civil::Time::new(hour, minute, second, 0).ok()
-}
-
-/// An instant as a person reads it, with the zone's abbreviation.
-pub(crate) fn show(instant: &Zoned) -> String {
-    let whole = instant.strftime("%Y-%m-%d %H:%M:%S").to_string();
-    let millis = instant.millisecond();
-    let fraction = if millis == 0 { String::new() } else { format!(".{millis:03}") };
-    format!("{whole}{fraction} {}", instant.strftime("%Z"))
 }
 
 #[cfg(test)]

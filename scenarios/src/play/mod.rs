@@ -7,6 +7,7 @@ mod invariants;
 mod run;
 mod seen;
 mod stage;
+pub(crate) mod state;
 pub(crate) mod world;
 
 pub use run::{Crash, Metrics, Outcome, RunOptions, run};

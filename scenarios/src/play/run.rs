@@ -15,7 +15,7 @@ use super::{
     expect, invariants,
     seen::Seen,
     stage::{Break, Breaker, EngineChoice, Stage, StagePlan},
-    world,
+    state, world,
 };
 use crate::{
     Invariant, Scenario, ScenarioError, format,
@@ -140,7 +140,7 @@ fn compare_without_faults(
 ) -> Result<Outcome, ScenarioError> {
     let calm = RunOptions { engine: EngineChoice::Memory, faults: false, ..options.clone() };
     let calm = run(scenario, &calm)?;
-    let (without, with) = (world::without_since(&calm.state), world::without_since(&outcome.state));
+    let (without, with) = (state::without_since(&calm.state), state::without_since(&outcome.state));
     if without != with {
         let diff = crate::diff::unified(&without, &with);
         outcome.failures.push(format!("faults change nothing: people differ (-without, +with)\n{diff}"));
@@ -410,7 +410,7 @@ impl<'a> Run<'a> {
             );
         }
         let driver = self.stage.driver()?;
-        let state = world::state(driver, &self.seen)?;
+        let state = state::state(driver, &self.seen)?;
         let digest = digest(driver.journal(), &state)?;
         let facts = &self.seen.facts;
         let metrics = Metrics {

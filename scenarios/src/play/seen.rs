@@ -13,8 +13,9 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::world::{self, Said};
 use crate::{
-    Scenario, format,
+    Scenario,
     model::{Action, Send},
+    show,
 };
 
 /// Everything read of the journal so far.
@@ -94,7 +95,7 @@ impl Seen {
     /// An instant as people read it on their clocks.
     pub(crate) fn show(&self, at_ms: Millis) -> String {
         let at = Timestamp::from_millisecond(at_ms).unwrap_or_default();
-        format::show(&at.to_zoned(self.zone.clone()))
+        show::show(&at.to_zoned(self.zone.clone()))
     }
 
     /// Reads what the journal has got since.

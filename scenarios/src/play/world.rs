@@ -23,8 +23,6 @@ use impresario_runtime::{
 };
 use serde_json::{Map, Value};
 
-use super::seen::Seen;
-
 /// Keys read of a worker at once.
 const PAGE: usize = 1_024;
 /// Pointers followed from one identifier.
@@ -144,9 +142,9 @@ pub(crate) struct Profile {
     pub(crate) traits: Map<String, Value>,
     /// Features that are not zero, and those that are by their name.
     pub(crate) features: BTreeMap<String, i64>,
-    identifiers: Vec<String>,
+    pub(crate) identifiers: Vec<String>,
     /// Everything else that is kept, as JSON.
-    rest: Value,
+    pub(crate) rest: Value,
 }
 
 /// The profile an identifier's node leads to.
@@ -313,35 +311,4 @@ pub(crate) fn size(driver: &mut Driver, segment: &str) -> Result<u64, RuntimeErr
     let size = driver
         .read::<SegmentSizes, _>(&key, |reading| reading.get(&key).map(|state| state.map_or(0, |state| state.size)))?;
     size.map_err(unread)
-}
-
-/// Between a member and since when.
-const SINCE: &str = ", since ";
-
-/// A state without since when people are in segments: that hangs on when an event came in, and on how
-/// long an agent was down.
-pub(crate) fn without_since(state: &str) -> String {
-    let member = |line: &str| line.starts_with("segment ");
-    let line = |line: &str| line.split(SINCE).next().filter(|_| member(line)).unwrap_or(line).to_owned() + "\n";
-    state.lines().map(line).collect()
-}
-
-/// People and memberships, one line a thing; nothing in it hangs on where the journal's entries lie.
-pub(crate) fn state(driver: &mut Driver, seen: &Seen) -> Result<String, RuntimeError> {
-    let mut lines = Vec::new();
-    for profile in profiles(driver)? {
-        let name = format!("person {}", seen.name(profile.id));
-        lines.push(format!("{name}  is known by {}", profile.identifiers.join(", ")));
-        let traits = profile.traits.iter().map(|(key, value)| format!("{name}  trait {key} = {value}"));
-        lines.extend(traits);
-        let features = profile.features.iter().map(|(key, value)| format!("{name}  feature {key} = {value}"));
-        lines.extend(features);
-        lines.push(format!("{name}  keeps {}", profile.rest));
-    }
-    for (segment, members) in memberships(driver)? {
-        for (profile, since) in members {
-            lines.push(format!("segment {segment}  has {}{SINCE}{}", seen.name(profile), seen.show(since)));
-        }
-    }
-    Ok(lines.iter().map(|line| format!("{line}\n")).collect())
 }
