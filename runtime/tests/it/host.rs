@@ -266,6 +266,8 @@ async fn a_full_queue_says_busy() {
     let host = Host::start(journal.unwrap(), Troupe::new().agent(Orderly), SEED, Arc::new(WallClock), 2).unwrap();
     let host = Arc::new(host);
     say(&host, Deposit { account: 1, amount: 1, note: 0 }).await;
+    // The worker is at home, so that it makes no name while the engine is shut.
+    host.settled(LONG).await.unwrap();
     engine.shut(true);
     let mut waiting = Vec::new();
     let busy = loop {
