@@ -47,20 +47,16 @@ pub struct Preview {
 pub fn preview(
     journal: &Journal,
     standing: &BTreeMap<Box<str>, Condition>,
-    rhythm: Option<&RhythmFitted>,
     condition: &Condition,
     now: Millis,
     sample_max: usize,
 ) -> Result<Result<Preview, StoreError>, DefinitionError> {
     check_condition(condition, None, standing)?;
     let mut definitions = Definitions::default();
-    if let Some(rhythm) = rhythm {
-        definitions.set_rhythm(rhythm.clone());
-    }
     // `~` is in no id, so this is nobody else's.
     let tried = SegmentDefined { id: "~".into(), name: "~".into(), condition: condition.clone(), goal: None };
     let order = add(&mut definitions, tried, standing)?;
-    Ok(people(journal, &definitions, now).map(|(mut people, seq)| {
+    Ok(people(journal, &mut definitions, now).map(|(mut people, seq)| {
         let mut found = Preview { size: 0, people: people.len() as u64, sample: Vec::new(), seq };
         for (profile, person) in &mut people {
             if is_in(person, &definitions, &order, now) {
@@ -107,15 +103,17 @@ fn is_in(person: &mut Person, definitions: &Definitions, order: &[u32], now: Mil
     holds
 }
 
-/// Everybody, as the journal tells of them up to `now`, measured for `definitions`.
+/// Everybody, as the journal tells of them up to `now`, measured for `definitions`, which come to know
+/// everybody's rhythm of then.
 fn people(
     journal: &Journal,
-    definitions: &Definitions,
+    definitions: &mut Definitions,
     now: Millis,
 ) -> Result<(BTreeMap<ProfileId, Person>, Seq), StoreError> {
     let mut people: BTreeMap<ProfileId, Person> = BTreeMap::new();
     let changed_topic = journal.known_name(ProfileChanged::NAME);
     let merged_topic = journal.known_name(ProfileMerged::NAME);
+    let rhythm_topic = journal.known_name(RhythmFitted::NAME);
     let mut at_hand: VecDeque<Arc<Chunk>> = VecDeque::new();
     let mut next = 1;
     while let Some(chunk) = journal.chunk(next)? {
@@ -142,6 +140,8 @@ fn people(
                 if let Some(mut loser) = people.remove(&merged.loser) {
                     people.entry(merged.winner).or_default().merge_measures(&mut loser);
                 }
+            } else if Some(entry.topic) == rhythm_topic {
+                definitions.set_rhythm(entry.decode::<RhythmFitted>(RhythmFitted::VERSION)?.clone());
             }
         }
         next = chunk.last() + 1;

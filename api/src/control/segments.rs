@@ -8,9 +8,8 @@ mod view;
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{Json, extract::State};
-use impresario_agents::{
-    rhythm::RhythmFitted,
-    segmentation::{Condition, DefinitionError, Definitions, Instant, Segment, Segmentation, preview},
+use impresario_agents::segmentation::{
+    Condition, DefinitionError, Definitions, Instant, Segment, Segmentation, preview,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -127,9 +126,7 @@ async fn try_out(State(app): State<Arc<App>>, JsonBody(trial): JsonBody<Trial>) 
     let standing = standing(&app).await?;
     let now_ms = trial.at.map_or_else(|| app.clock.now_ms(), Instant::ms);
     let journal = Arc::clone(app.host.journal());
-    let found = app.aside(move || {
-        preview(&journal, &standing.conditions(), standing.rhythm.as_ref(), &trial.condition, now_ms, SAMPLE_MAX)
-    });
+    let found = app.aside(move || preview(&journal, &standing.conditions(), &trial.condition, now_ms, SAMPLE_MAX));
     let found = found.await???;
     let sample = found.sample.into_iter().map(ProfileIdText).collect();
     Ok(Json(PreviewView { size: found.size, people: found.people, sample, seq: found.seq }))
@@ -138,7 +135,6 @@ async fn try_out(State(app): State<Arc<App>>, JsonBody(trial): JsonBody<Trial>) 
 /// The definitions that stand, as the agent knows them.
 struct Standing {
     segments: Vec<Segment>,
-    rhythm: Option<RhythmFitted>,
 }
 
 impl Standing {
@@ -155,10 +151,7 @@ impl Standing {
 async fn standing(app: &App) -> Result<Standing, Problem> {
     let read = app.host.read_worker::<Segmentation, _>(0, |reading| {
         let definitions = reading.shared::<Definitions>();
-        Standing {
-            segments: definitions.map(|all| all.segments().cloned().collect()).unwrap_or_default(),
-            rhythm: definitions.and_then(Definitions::rhythm).cloned(),
-        }
+        Standing { segments: definitions.map(|all| all.segments().cloned().collect()).unwrap_or_default() }
     });
     Ok(read.await?)
 }

@@ -109,6 +109,7 @@ fn slipping_away(purchases: &[Purchase], at_ms: i64) -> BTreeSet<String> {
 /// Dates of the data's own time at which the answers are compared.
 const DATES: [(i64, i64, i64); 5] = [(1997, 2, 1), (1997, 5, 1), (1997, 10, 1), (1998, 2, 15), (1998, 6, 30)];
 const GOAL: &str = r#"{"id":"slipping-away","name":"Who is slipping away?","metric":"churn_risk"}"#;
+const TRIAL: &str = r#"{"at":"AT","condition":{"score":{"model":"churn_risk","op":">=","value":0.9}}}"#;
 const SEGMENT: &str = "/api/segments/slipping-away";
 
 #[test]
@@ -137,6 +138,10 @@ fn who_is_slipping_away_is_what_a_count_over_the_raw_file_says() {
         let expected = profiles_of(&slipping_away(&purchases, at_ms));
         assert!(!expected.is_empty());
         assert_same(&members(&server, Some(&at)), &expected, &at);
+        // A trial at that date goes by everybody's rhythm of that date.
+        let trial = TRIAL.replace("AT", &at);
+        let trial = server.control("POST", "/api/segments/preview", &trial).json();
+        assert_eq!(number(&trial, "size"), expected.len() as u64, "{at}: {trial}");
     }
     let present = members(&server, None);
     let last = days_since_1970(1998, 6, 30) * DAY_MS;

@@ -245,13 +245,12 @@ pub(crate) fn segments(driver: &mut Driver) -> Result<Vec<String>, RuntimeError>
 /// Who belongs into each segment, found by folding the whole journal anew.
 pub(crate) fn previews(driver: &mut Driver) -> Result<BTreeMap<String, BTreeSet<ProfileId>>, RuntimeError> {
     let (now_ms, journal) = (driver.now_ms(), Arc::clone(driver.journal()));
-    let (standing, rhythm) = driver.read_worker::<Segmentation, _>(0, |reading| {
-        let definitions = reading.shared::<Definitions>();
-        definitions.map(|all| (all.conditions(), all.rhythm().cloned())).unwrap_or_default()
+    let standing = driver.read_worker::<Segmentation, _>(0, |reading| {
+        reading.shared::<Definitions>().map(Definitions::conditions).unwrap_or_default()
     })?;
     let mut found = BTreeMap::new();
     for (id, condition) in &standing {
-        let looked = preview(&journal, &standing, rhythm.as_ref(), condition, now_ms, usize::MAX);
+        let looked = preview(&journal, &standing, condition, now_ms, usize::MAX);
         let looked = looked.map_err(|error| RuntimeError::Setup(error.to_string()))??;
         found.insert(id.to_string(), looked.sample.into_iter().collect());
     }

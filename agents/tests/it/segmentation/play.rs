@@ -150,8 +150,7 @@ impl Play {
     pub(super) fn compare_previews(&self) {
         let (now, standing) = (self.driver.now_ms(), &self.oracle.segments);
         for (id, condition) in standing {
-            let rhythm = self.oracle.rhythm.as_ref();
-            if let Ok(found) = preview(self.driver.journal(), standing, rhythm, condition, now, 1_000) {
+            if let Ok(found) = preview(self.driver.journal(), standing, condition, now, 1_000) {
                 let wanted: Vec<_> = self.oracle.members(condition, now).into_iter().collect();
                 let told = serde_json::to_string(condition).unwrap();
                 assert_eq!(found.unwrap().sample, wanted, "preview of {id} at {now}: {told}");
