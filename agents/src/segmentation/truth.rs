@@ -59,7 +59,11 @@ pub(super) struct NumberTest {
 impl NumberTest {
     pub(super) fn new(op: Comparison, value: &Value) -> Result<Self, String> {
         let number = |value: &Value| match value {
-            Value::Number(_) => micros_of(value).map(i128::from).ok_or_else(|| format!("{value} is too large")),
+            Value::Number(number) => match micros_of(value) {
+                Some(0) if number.as_f64() != Some(0.0) => Err(format!("{value} is less than a millionth")),
+                Some(micros) => Ok(i128::from(micros)),
+                None => Err(format!("{value} is too large")),
+            },
             _ => Err(format!("a number is wanted, not {value}")),
         };
         let wanted = match (op, value) {
@@ -382,6 +386,17 @@ mod tests {
         check(Comparison::In, json!([1, 4]), 4, Some(3));
         check(Comparison::NotEqual, json!(0), 7, Some(0));
         check(Comparison::Exists, Value::Null, 7, None);
+    }
+
+    #[test]
+    fn numbers_are_whole_millionths() {
+        let check = |wanted: Value, fits: bool| {
+            assert_eq!(NumberTest::new(Comparison::GreaterOrEqual, &wanted).is_ok(), fits, "{wanted}");
+        };
+        check(json!(0), true);
+        check(json!(0.000_001), true);
+        check(json!(1e-7), false);
+        check(json!(1e300), false);
     }
 
     #[test]

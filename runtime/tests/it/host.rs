@@ -21,7 +21,7 @@ use crate::{
     toys::{self, *},
 };
 
-const LONG: Duration = Duration::from_secs(30);
+pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 fn host(engine: Arc<dyn Engine>, troupe: Troupe) -> Host {
     Host::start(open(engine), troupe, SEED, Arc::new(WallClock), 2).unwrap()
@@ -32,7 +32,7 @@ fn hasty() -> RuntimeLimits {
     RuntimeLimits { backoff_ms_min: 1, backoff_ms_max: 4, ..RuntimeLimits::default() }
 }
 
-async fn say<T: impresario_runtime::Topic>(host: &Host, event: T) -> Receipt {
+pub(crate) async fn say<T: impresario_runtime::Topic>(host: &Host, event: T) -> Receipt {
     host.submit(said(host.journal(), event)).await.unwrap()
 }
 
@@ -114,7 +114,7 @@ async fn live_and_driven_come_to_the_same_people() {
 }
 
 /// Remembers in which order the notes of a key came.
-struct Orderly;
+pub(crate) struct Orderly;
 
 impl Agent for Orderly {
     const NAME: &'static str = "orderly";
@@ -256,34 +256,6 @@ async fn a_dropped_host_lets_go_of_its_directory() {
     host.settled(LONG).await.unwrap();
     let notes = host.read::<Ledger, _>(&1, |reading| reading.get(&1).unwrap().cloned()).await.unwrap().unwrap().notes;
     assert_eq!(notes, [0, 1, 2]);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_queue_says_busy() {
-    let engine = Arc::new(Gated::default());
-    let journal =
-        Journal::open(Arc::<Gated>::clone(&engine), JournalLimits { queue_commits_max: 2, ..JournalLimits::default() });
-    let host = Host::start(journal.unwrap(), Troupe::new().agent(Orderly), SEED, Arc::new(WallClock), 2).unwrap();
-    let host = Arc::new(host);
-    say(&host, Deposit { account: 1, amount: 1, note: 0 }).await;
-    // The worker is at home, so that it makes no name while the engine is shut.
-    host.settled(LONG).await.unwrap();
-    engine.shut(true);
-    let mut waiting = Vec::new();
-    let busy = loop {
-        let mut submitted = Box::pin(host.submit(said(host.journal(), Deposit { account: 1, amount: 1, note: 1 })));
-        match tokio::time::timeout(Duration::from_millis(1), &mut submitted).await {
-            Ok(outcome) => break outcome.unwrap_err(),
-            Err(_) => waiting.push(submitted),
-        }
-        assert!(waiting.len() < 100, "never busy");
-    };
-    assert!(matches!(busy, RuntimeError::Store(StoreError::Busy)), "{busy}");
-    engine.shut(false);
-    for submitted in waiting {
-        submitted.await.unwrap();
-    }
-    host.settled(LONG).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

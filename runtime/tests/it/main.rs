@@ -1,5 +1,6 @@
 //! The runtime's tests, on toy agents.
 
+mod busy;
 mod crash;
 mod determinism;
 mod effects;
