@@ -83,8 +83,10 @@ pub fn run(
         let troupe = impresario_agents::troupe(config.agents.workers);
         let host = Host::start(journal, troupe, seed, clock.shared(), config.agents.threads)?;
         let app = Arc::new(App::new(host, clock, config, ring, &seed)?);
+        // Whoever is told that it runs may tell it to stop at once.
+        let mut signals = Signals::new().map_err(|error| ServerError::System { what: "wait for signals", error })?;
         listening(address);
-        let mut signals = serve(&app, listener).await?;
+        serve(&app, listener, &mut signals).await;
         tokio::select! {
             biased;
             () = signals.next() => end_at_once(),
@@ -96,8 +98,7 @@ pub fn run(
 }
 
 /// Serves until a signal comes and what is under way has ended.
-async fn serve(app: &Arc<App>, listener: TcpListener) -> Result<Signals, ServerError> {
-    let mut signals = Signals::new().map_err(|error| ServerError::System { what: "wait for signals", error })?;
+async fn serve(app: &Arc<App>, listener: TcpListener, signals: &mut Signals) {
     let router = control::router(Arc::clone(app));
     let settings = connection::Settings::of(&app.config.server);
     let places = Arc::new(Semaphore::new(app.config.server.connections_max));
@@ -148,7 +149,6 @@ async fn serve(app: &Arc<App>, listener: TcpListener) -> Result<Signals, ServerE
         },
     }
     connections.abort_all();
-    Ok(signals)
 }
 
 /// Lets the agents come to rest, writes everything, and closes the journal.

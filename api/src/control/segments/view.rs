@@ -49,7 +49,12 @@ pub(super) fn view(segment: &Segment, size: &SegmentSize) -> SegmentView {
         version: segment.version,
         defined_at_ms: segment.defined_at_ms,
         ready: segment.ready,
-        progress: if segment.ready { 1.0 } else { size.backfill.progress().min(1.0) },
+        progress: match (segment.ready, size.backfill.next.is_empty()) {
+            (true, _) => 1.0,
+            // Not begun.
+            (false, true) => 0.0,
+            (false, false) => size.backfill.progress().min(1.0),
+        },
         size: size.size,
         entered: size.entered,
         left: size.left,
