@@ -244,6 +244,7 @@ fn a_log_cut_short_anywhere_is_whole_or_refused() {
 
 #[test]
 fn a_flipped_bit_in_any_file_is_whole_or_refused() {
+    let _alone = crate::support::MUCH_WRITING.lock();
     let (directory, whole) = filled_directory();
     let mut random = Random(7);
     for file in ["db", "conf"] {
