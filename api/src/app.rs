@@ -8,7 +8,7 @@ use std::sync::{
 use impresario_agents::vocabulary::Tracked;
 use impresario_runtime::{
     Clock, HeldClock, Host, RunSeed, RuntimeError, Topic, WallClock,
-    store::{Commit, NameId, OUTSIDE, Receipt},
+    store::{Commit, NameId, OUTSIDE, Receipt, free_needed_bytes},
 };
 use parking_lot::RwLock;
 
@@ -184,8 +184,9 @@ impl App {
     /// Looks at the disk, so that the door closes before the store must stop.
     pub(crate) fn look_at_disk(&self) {
         let Ok(usage) = self.host.journal().usage() else { return };
-        let percent = u64::from(self.config.storage.free_min_percent);
-        let needed_bytes = usage.disk_bytes / 100 * percent + DISK_SLACK_BYTES.min(usage.disk_bytes / 50);
+        let percent = self.config.storage.free_min_percent;
+        let slack_bytes = DISK_SLACK_BYTES.min(usage.disk_bytes / 50);
+        let needed_bytes = free_needed_bytes(usage.disk_bytes, percent) + slack_bytes;
         let full = percent > 0 && usage.free_bytes < needed_bytes;
         if full != self.disk_full.swap(full, Ordering::AcqRel) {
             tracing::warn!(full, free_bytes = usage.free_bytes, needed_bytes, "the disk");

@@ -93,7 +93,7 @@ pub struct AgentsConfig {
 pub struct StorageConfig {
     /// Memory for pages of the data, mebibytes.
     pub cache_mib: u64,
-    /// Writing stops when less than this share of the disk is free, percent.
+    /// Writing stops when less than this share of the disk is free, percent, and less than 4 GiB.
     pub free_min_percent: u8,
 }
 

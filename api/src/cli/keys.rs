@@ -3,7 +3,7 @@
 use std::fmt;
 
 use clap::{Args, Subcommand};
-use impresario_runtime::{Clock, WallClock, store::SledOptions};
+use impresario_runtime::{Clock, WallClock};
 use serde::Serialize;
 
 use super::{CommandError, Common, output::Output};
@@ -105,7 +105,7 @@ impl fmt::Display for RevokedKey {
 /// The directory is in use or can't be opened, or the keys don't allow it.
 pub fn run(common: &Common, args: &KeysArgs, output: &Output) -> Result<(), CommandError> {
     let config = common.config()?;
-    let directory = DataDirectory::open(config.data.as_ref(), &SledOptions::default())?;
+    let directory = DataDirectory::open(config.data.as_ref(), &super::storage(&config))?;
     let journal = &directory.journal;
     let mut ring = KeyRing::load(journal)?;
     let now_ms = WallClock.now_ms();

@@ -16,7 +16,7 @@ pub use compaction::{Compacted, compact};
 pub use directory::DIRECTORY_FORMAT;
 pub use disk::{Disk, SystemDisk};
 pub use memory::MemoryEngine;
-pub use sled_engine::{SledEngine, SledOptions};
+pub use sled_engine::{FREE_ENOUGH_BYTES, SledEngine, SledOptions, free_needed_bytes};
 
 use crate::StoreError;
 

@@ -36,12 +36,15 @@ const LIVE_KEY: [u8; 1] = [OWN_KEYS];
 const LIVE_COMMITS_MAX: u64 = 16;
 const LIVE_CHANGE_BYTES_MAX: u64 = 1 << 20;
 
+/// So much free room is enough on any disk: a share of a large one would be room never used.
+pub const FREE_ENOUGH_BYTES: u64 = 4 << 30;
+
 /// How sled is opened.
 #[derive(Clone, Debug)]
 pub struct SledOptions {
     /// Bytes of pages kept in memory.
     pub cache_bytes: u64,
-    /// Writing stops when less than this share of the disk is free.
+    /// Writing stops when less than this share of the disk is free, and less than [`FREE_ENOUGH_BYTES`].
     pub free_min_percent: u8,
     /// How the disk is asked.
     pub disk: Arc<dyn Disk>,
@@ -265,7 +268,7 @@ impl Engine for SledEngine {
 
     fn room(&self) -> Result<(), StoreError> {
         let (free_bytes, disk_bytes) = self.space()?;
-        let needed_bytes = disk_bytes / 100 * u64::from(self.options.free_min_percent);
+        let needed_bytes = free_needed_bytes(disk_bytes, self.options.free_min_percent);
         if free_bytes < needed_bytes { Err(StoreError::DiskFull { free_bytes, needed_bytes }) } else { Ok(()) }
     }
 
@@ -319,6 +322,11 @@ impl Engine for SledEngine {
         let written = self.tree.insert(LIVE_KEY, live.as_slice()).map_err(engine_error("write"));
         written.and_then(|_| self.sync_log()).map_err(|error| self.stop(error))
     }
+}
+
+/// Free bytes below which writing stops on a disk of `disk_bytes`.
+pub fn free_needed_bytes(disk_bytes: u64, free_min_percent: u8) -> u64 {
+    (disk_bytes / 100 * u64::from(free_min_percent)).min(FREE_ENOUGH_BYTES)
 }
 
 /// One commit on its way into sled.

@@ -11,6 +11,7 @@ use std::{
 
 use impresario_store::{
     Commit, CursorMove, Disk, EffectId, Journal, JournalLimits, NewEffect, SledEngine, SledOptions, StoreError, Writer,
+    free_needed_bytes,
 };
 
 use crate::support::{NOON, Owner, bodies, commit, in_memory, open, put, send, sled_options};
@@ -59,6 +60,13 @@ fn writing_stops_below_fifteen_percent_and_goes_on_after() {
     assert_eq!(put(&journal, NOON, commit(topic, [b"four"])).first, 3);
     assert_eq!(bodies(&journal), ["one", "two", "four"]);
     assert_eq!(SledOptions::default().free_min_percent, 15);
+}
+
+#[test]
+fn on_a_large_disk_four_gibibytes_are_enough() {
+    const GIB: u64 = 1 << 30;
+    assert_eq!(free_needed_bytes(1_000, 15), 150);
+    assert_eq!(free_needed_bytes(8_000 * GIB, 15), 4 * GIB);
 }
 
 #[test]
