@@ -8,6 +8,10 @@ pub mod vocabulary;
 
 use impresario_runtime::Troupe;
 
+/// Puts a troupe together; those of its agents that keep something of every person get so many workers.
+/// [`troupe`] is the one of this crate; a program with agents of its own has another.
+pub type Casting = fn(workers: usize) -> Troupe;
+
 /// All agents; those that keep something of every person share the people among `workers` workers.
 pub fn troupe(workers: usize) -> Troupe {
     Troupe::new()

@@ -17,3 +17,15 @@ pub mod keys;
 mod past_members;
 mod problem;
 pub mod server;
+
+/// The whole program, for a `main` of one's own: every command with this troupe, of which
+/// [`impresario_agents::troupe`] is the plain one. The exit code is the command's.
+///
+/// ```ignore
+/// fn main() -> std::process::ExitCode {
+///     impresario_api::run(|workers| impresario_agents::troupe(workers).agent(Visits))
+/// }
+/// ```
+pub fn run(casting: impresario_agents::Casting) -> std::process::ExitCode {
+    cli::main(casting)
+}

@@ -7,5 +7,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    impresario_api::cli::main()
+    impresario_api::run(impresario_agents::troupe)
 }

@@ -10,6 +10,7 @@ mod signal;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use impresario_agents::Casting;
 use impresario_runtime::{Host, RuntimeError, WallClock};
 use tokio::{
     net::TcpListener,
@@ -66,6 +67,7 @@ pub fn run(
     clock: DirectoryClock,
     config: Config,
     ring: KeyRing,
+    casting: Casting,
     listening: impl FnOnce(SocketAddr),
 ) -> Result<(), ServerError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -80,7 +82,7 @@ pub fn run(
         let listener = TcpListener::bind(address).await.map_err(|error| ServerError::Listen { address, error })?;
         let address = listener.local_addr().map_err(|error| ServerError::Listen { address, error })?;
         let DataDirectory { journal, seed } = directory;
-        let troupe = impresario_agents::troupe(config.agents.workers);
+        let troupe = casting(config.agents.workers);
         let host = Host::start(journal, troupe, seed, clock.shared(), config.agents.threads)?;
         let app = Arc::new(App::new(host, clock, config, ring, &seed)?);
         // Whoever is told that it runs may tell it to stop at once.

@@ -103,8 +103,27 @@ pub(crate) enum Fate {
 pub(crate) enum Expect {
     Segment { name: String, has: Vec<String>, has_not: Vec<String>, size: Option<u64> },
     Profile(ExpectProfile),
+    State(ExpectState),
     DeadLetters(u64),
     Profiles(u64),
+}
+
+/// What an agent keeps, as it shows itself in JSON.
+#[derive(Clone, Debug)]
+pub(crate) struct ExpectState {
+    pub(crate) agent: String,
+    pub(crate) of: StateOf,
+    /// Null for nothing at all; of an object, only what is written is compared.
+    pub(crate) is: Value,
+}
+
+/// Whose state it is.
+#[derive(Clone, Debug)]
+pub(crate) enum StateOf {
+    /// Of agents that keep something of every person.
+    People(Vec<String>),
+    /// The key as the agent writes it.
+    Key(String),
 }
 
 #[derive(Clone, Debug)]

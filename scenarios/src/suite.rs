@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use impresario_agents::Casting;
 use serde::Serialize;
 
 use crate::{
@@ -20,8 +21,10 @@ const CRASHES_IN_A_ROW: u64 = 20;
 const DIFFERENCES_MAX: usize = 3;
 
 /// How thoroughly scenarios are put to the proof.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct ReplayOptions {
+    /// Who plays.
+    pub casting: Casting,
     /// Writes the golden traces instead of comparing with them.
     pub bless: bool,
     /// Runs each scenario once only.
@@ -34,7 +37,7 @@ pub struct ReplayOptions {
 
 impl Default for ReplayOptions {
     fn default() -> Self {
-        Self { bless: false, once: false, crashes: 12, workers: 2 }
+        Self { casting: impresario_agents::troupe, bless: false, once: false, crashes: 12, workers: 2 }
     }
 }
 
@@ -143,7 +146,7 @@ pub fn golden_path(file: &Path, scenario: &Scenario) -> PathBuf {
 /// The file can't be read or is wrong, or the troupe could not play on in the first run.
 pub fn replay(file: &Path, options: &ReplayOptions) -> Result<ScenarioReport, ScenarioError> {
     let scenario = read_scenario(file)?;
-    let plain = RunOptions { workers: options.workers, ..RunOptions::default() };
+    let plain = RunOptions { casting: options.casting, workers: options.workers, ..RunOptions::default() };
     let first = run(&scenario, &plain)?;
     let (golden, trace_diff) = golden(&golden_path(file, &scenario), &first.trace, options.bless)?;
     let mut checks = Vec::new();

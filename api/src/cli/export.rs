@@ -180,7 +180,7 @@ fn at_rest(common: &Common, directory: &DataDirectory) -> Result<Driver, Command
     let workers = common.config()?.agents.workers;
     let journal = Arc::clone(&directory.journal);
     let now_ms = journal.last_at().unwrap_or_default();
-    let mut driver = Driver::start(journal, impresario_agents::troupe(workers), directory.seed, now_ms)?;
+    let mut driver = Driver::start(journal, (common.casting)(workers), directory.seed, now_ms)?;
     driver.settle()?;
     Ok(driver)
 }

@@ -170,7 +170,7 @@ pub fn run(common: &Common, args: &ImportArgs, output: &Output) -> Result<(), Co
     };
     let far = Far::default();
     let read = Arc::clone(&far.bytes);
-    let troupe = impresario_agents::troupe(config.agents.workers);
+    let troupe = (common.casting)(config.agents.workers);
     let loaded = progress::shown(bytes, &read, "reading and folding", || {
         import.run(&directory.journal, troupe, directory.seed, &mut rejects, &far)
     });

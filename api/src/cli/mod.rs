@@ -16,6 +16,7 @@ pub mod verify;
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
+use impresario_agents::Casting;
 use impresario_runtime::{
     RuntimeError,
     store::{SledOptions, StoreError},
@@ -52,6 +53,9 @@ pub struct Common {
     /// Prints for machines
     #[arg(long, global = true)]
     pub json: bool,
+    /// Who plays
+    #[arg(skip = impresario_agents::troupe as Casting)]
+    pub casting: Casting,
 }
 
 impl Common {
@@ -155,9 +159,10 @@ fn storage(config: &Config) -> SledOptions {
     }
 }
 
-/// The whole program, from its arguments to its exit code.
-pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+/// The whole program, from its arguments to its exit code, with this troupe in every command.
+pub fn main(casting: Casting) -> ExitCode {
+    let mut cli = Cli::parse();
+    cli.common.casting = casting;
     let output = Output::new(cli.common.json);
     match run(&cli, &output) {
         Ok(()) => ExitCode::SUCCESS,

@@ -77,17 +77,22 @@ impl fmt::Display for Refolded {
 /// # Errors
 /// A scenario that can't be read, or no such directory; "no" where something is not as expected.
 pub fn run(common: &Common, args: &ReplayArgs, output: &Output) -> Result<(), CommandError> {
-    if args.scenarios.is_empty() { fold_again(common, output) } else { play(args, output) }
+    if args.scenarios.is_empty() { fold_again(common, output) } else { play(common, args, output) }
 }
 
-fn play(args: &ReplayArgs, output: &Output) -> Result<(), CommandError> {
+fn play(common: &Common, args: &ReplayArgs, output: &Output) -> Result<(), CommandError> {
     let wrong = |error: ScenarioError| match error {
         ScenarioError::File { .. } | ScenarioError::Format { .. } => CommandError::Usage(error.to_string()),
         other => CommandError::No(other.to_string()),
     };
     let plain = ReplayOptions::default();
-    let options =
-        ReplayOptions { bless: args.bless, once: args.once, crashes: args.crashes.unwrap_or(plain.crashes), ..plain };
+    let options = ReplayOptions {
+        casting: common.casting,
+        bless: args.bless,
+        once: args.once,
+        crashes: args.crashes.unwrap_or(plain.crashes),
+        ..plain
+    };
     let files = scenario_files(&args.scenarios).map_err(wrong)?;
     if files.is_empty() {
         return Err(CommandError::Usage("there are no scenarios there".into()));
@@ -118,7 +123,7 @@ fn fold_again(common: &Common, output: &Output) -> Result<(), CommandError> {
     let start = |engine: MemoryEngine| {
         let journal = Journal::open(Arc::new(engine), JournalLimits::default())?;
         let now_ms = journal.last_at().unwrap_or_default();
-        let mut driver = Driver::start(journal, impresario_agents::troupe(workers), seed, now_ms)?;
+        let mut driver = Driver::start(journal, (common.casting)(workers), seed, now_ms)?;
         driver.settle()?;
         Ok::<_, RuntimeError>(driver)
     };

@@ -91,7 +91,7 @@ pub fn run(common: &Common, args: &ServeArgs, output: &Output) -> Result<(), Com
     let clock = server::clock_of(&config.clock, &directory).map_err(CommandError::Usage)?;
     let (ring, keys) = first_keys(&directory, clock.now_ms())?;
     let output = *output;
-    server::run(directory, clock, config, ring, move |address| {
+    server::run(directory, clock, config, ring, common.casting, move |address| {
         output.answer(&Started { address: format!("http://{address}"), data, keys });
     })?;
     Ok(())

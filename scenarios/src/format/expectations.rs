@@ -8,7 +8,7 @@ use serde_saphyr::Spanned;
 
 use super::{
     events::known,
-    file::{ExpectFile, ExpectProfileFile, ExpectSegmentFile, OneOrMore},
+    file::{ExpectFile, ExpectProfileFile, ExpectSegmentFile, ExpectStateFile, OneOrMore},
     people::Cast,
     read_at,
     time::Calendar,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     FormatError,
-    model::{Expect, ExpectProfile},
+    model::{Expect, ExpectProfile, ExpectState, StateOf},
 };
 
 pub(crate) fn expectation(
@@ -41,9 +41,19 @@ pub(crate) fn expectation(
             Ok(Expect::Segment { name: name.value.clone(), has: names(has)?, has_not: names(has_not)?, size: *size })
         }
         ExpectFile::Profile(file) => profile(spanned, file, cast, calendar).map(Expect::Profile),
+        ExpectFile::State(file) => state(spanned, file, cast).map(Expect::State),
         ExpectFile::DeadLetters(count) => Ok(Expect::DeadLetters(*count)),
         ExpectFile::Profiles(count) => Ok(Expect::Profiles(*count)),
     }
+}
+
+fn state(spanned: &Spanned<ExpectFile>, file: &ExpectStateFile, cast: &Cast) -> Result<ExpectState, FormatError> {
+    let of = match (&file.who, &file.key) {
+        (Some(who), None) => StateOf::People(known(who, cast)?),
+        (None, Some(key)) => StateOf::Key(key.clone()),
+        _ => return Err(wrong(spanned, "an expectation on a state says `who` or `key`")),
+    };
+    Ok(ExpectState { agent: file.agent.clone(), of, is: file.is.clone() })
 }
 
 fn profile(

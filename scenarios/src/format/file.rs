@@ -127,8 +127,18 @@ impl OneOrMore {
 pub(crate) enum ExpectFile {
     Segment(ExpectSegmentFile),
     Profile(ExpectProfileFile),
+    State(ExpectStateFile),
     DeadLetters(u64),
     Profiles(u64),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExpectStateFile {
+    pub(crate) agent: String,
+    pub(crate) who: Option<Spanned<OneOrMore>>,
+    pub(crate) key: Option<String>,
+    pub(crate) is: Value,
 }
 
 #[derive(Debug, Deserialize)]

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Scenario,
-    model::{Expect, ExpectProfile},
+    model::{Expect, ExpectProfile, ExpectState, StateOf},
 };
 
 /// People told by name in one failure.
@@ -56,6 +56,7 @@ pub(crate) fn check(
             }
         }
         Expect::Profile(expected) => profile(expected, scenario, driver, &mut wrong)?,
+        Expect::State(expected) => state(expected, scenario, driver, &mut wrong)?,
         Expect::DeadLetters(wanted) if *wanted != seen.facts.dead_letters => {
             wrong.push(format!("{} entries were set aside, not {wanted}", seen.facts.dead_letters));
         }
@@ -108,6 +109,50 @@ fn profile(
         }
     }
     Ok(())
+}
+
+fn state(
+    expected: &ExpectState,
+    scenario: &Scenario,
+    driver: &mut Driver,
+    wrong: &mut Vec<String>,
+) -> Result<(), RuntimeError> {
+    let ExpectState { agent, of, is: wanted } = expected;
+    if !driver.status().iter().any(|status| status.agent == *agent) {
+        wrong.push(format!("there is no agent `{agent}`"));
+        return Ok(());
+    }
+    let mut keys = Vec::new();
+    match of {
+        StateOf::Key(key) => keys.push((format!("`{key}`"), Some(key.clone()))),
+        StateOf::People(names) => {
+            for index in scenario.people_of(names) {
+                let (name, found) = who(scenario, index, driver)?;
+                keys.push((name, found.map(|found| found.id.to_string())));
+            }
+        }
+    }
+    for (name, key) in keys {
+        let found = match key {
+            Some(key) => driver.state_json(agent, &key)?.and_then(|found| found.state),
+            None => None,
+        };
+        let is = found.unwrap_or(Value::Null);
+        if !holds(&is, wanted) {
+            wrong.push(format!("`{agent}` keeps {is} for {name}, not {wanted}"));
+        }
+    }
+    Ok(())
+}
+
+/// Whether `is` is what is wanted; of an object, only the fields that are wanted count.
+fn holds(is: &Value, wanted: &Value) -> bool {
+    match (is, wanted) {
+        (Value::Object(is), Value::Object(wanted)) => {
+            wanted.iter().all(|(key, wanted)| holds(is.get(key).unwrap_or(&Value::Null), wanted))
+        }
+        _ => is == wanted,
+    }
 }
 
 /// A person's name, and the profile that has their user id, or their device where that is unknown.

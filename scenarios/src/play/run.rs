@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use impresario_agents::vocabulary::Millis;
+use impresario_agents::{Casting, vocabulary::Millis};
 use impresario_runtime::{
     RuntimeError, new_entry,
     store::{Commit, Durability, Journal, NewEntry, OUTSIDE, StoreError},
@@ -26,8 +26,10 @@ use crate::{
 const FAILURES_MAX: usize = 50;
 
 /// How a scenario is run.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct RunOptions {
+    /// Who plays.
+    pub casting: Casting,
     /// On what its journal lies.
     pub engine: EngineChoice,
     /// Workers of each agent that has several.
@@ -44,7 +46,15 @@ pub struct RunOptions {
 
 impl Default for RunOptions {
     fn default() -> Self {
-        Self { engine: EngineChoice::Memory, workers: 2, faults: true, crash: None, rotate: 0, tight: false }
+        Self {
+            casting: impresario_agents::troupe,
+            engine: EngineChoice::Memory,
+            workers: 2,
+            faults: true,
+            crash: None,
+            rotate: 0,
+            tight: false,
+        }
     }
 }
 
@@ -182,6 +192,7 @@ impl<'a> Run<'a> {
         });
         let stage = Stage::open(StagePlan {
             engine: options.engine.clone(),
+            casting: options.casting,
             workers: options.workers,
             rotate: options.rotate + faults.map_or(0, |faults| faults.rotate_workers),
             tight: options.tight,

@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use impresario_agents::vocabulary::{Millis, ProfileChanged};
+use impresario_agents::{
+    Casting,
+    vocabulary::{Millis, ProfileChanged},
+};
 use impresario_runtime::{
     Driver, RunSeed, RuntimeError, RuntimeLimits, Topic,
     store::{Engine, Entry, Journal, JournalLimits, MemoryEngine, SledEngine, SledOptions, StoreError},
@@ -28,6 +31,7 @@ pub enum EngineChoice {
 /// How a stage is set up.
 pub(crate) struct StagePlan {
     pub(crate) engine: EngineChoice,
+    pub(crate) casting: Casting,
     pub(crate) workers: usize,
     pub(crate) rotate: usize,
     /// Whether limits are so small that state is written, forgotten and read back all the time.
@@ -162,7 +166,7 @@ impl Stage {
             let journal = Journal::open(engine, JournalLimits::default())?;
             let breaker = Arc::clone(&self.plan.breaker);
             let limits = if self.plan.tight { tight() } else { RuntimeLimits::default() };
-            let troupe = impresario_agents::troupe(self.plan.workers)
+            let troupe = (self.plan.casting)(self.plan.workers)
                 .limits(limits)
                 .disturbed(move |journal, agent, entry| breaker.disturb(journal, agent, entry));
             // Time stands where the journal ends, so that what was due since then comes at its instant;

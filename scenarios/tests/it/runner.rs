@@ -27,6 +27,10 @@ timeline:
       - profile: { who: anna, traits: { plan: free }, features: { orders: 2, value.EUR: 9.5, last_order_at: 08:30 } }
       - profile: { who: bob, traits: { plan: free } }
       - profile: { who: anna, same_as: bob }
+      - state: { agent: profiles, who: bob, is: null }
+      - state: { agent: profiles, who: bob, is: { b: 1 } }
+      - state: { agent: nobody, key: x, is: 1 }
+      - state: { agent: segment-sizes, key: buyers, is: { entered: 7 } }
       - dead_letters: 3
       - profiles: 2
 ";
@@ -41,8 +45,11 @@ timeline:
     2026-05-04 10:00:00 CEST: line 18: anna's `last_order_at` is 2026-05-04 09:00:00 CEST, not 2026-05-04 08:30:00 CEST
     2026-05-04 10:00:00 CEST: line 19: nobody knows bob yet
     2026-05-04 10:00:00 CEST: line 20: anna and bob are two people, not one
-    2026-05-04 10:00:00 CEST: line 21: 0 entries were set aside, not 3
-    2026-05-04 10:00:00 CEST: line 22: there are 1 profiles, not 2
+    2026-05-04 10:00:00 CEST: line 22: `profiles` keeps null for bob, not {"b":1}
+    2026-05-04 10:00:00 CEST: line 23: there is no agent `nobody`
+    2026-05-04 10:00:00 CEST: line 24: `segment-sizes` keeps {"backfill":{"next":{},"version":1},"changed_at_ms":1777878000000,"days":{"20577":{"entered":1,"left":0,"size":1}},"entered":1,"left":0,"size":1} for `buyers`, not {"entered":7}
+    2026-05-04 10:00:00 CEST: line 25: 0 entries were set aside, not 3
+    2026-05-04 10:00:00 CEST: line 26: there are 1 profiles, not 2
     "#);
 }
 
