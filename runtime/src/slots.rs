@@ -1,22 +1,23 @@
 //! The states of one worker: what is in memory, what has changed, what is written.
 
+mod behind;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, hash_map};
-use impresario_store::{Journal, NameId, Op, Seq, StoreError, codec};
+use impresario_store::{Journal, NameId, Seq, StoreError, codec};
 
-use crate::{Agent, AgentError, AgentKey, Checkpoint, RuntimeLimits};
+use behind::{OnTheWay, Round};
+
+use crate::{Agent, AgentError, AgentKey};
 
 /// In place of a version byte: this key's state has gone to another key.
 const MOVED: u8 = 0xff;
 
 /// Bytes of one key; the store's own prefix comes before it.
 const KEY_BYTES: usize = impresario_store::KEY_BYTES_MAX - 24;
-
-/// How many times `write_keys_max` one step or one tick may write, to catch up.
-const WRITES_TO_CATCH_UP: usize = 16;
 
 pub(crate) struct Slot<A: Agent> {
     pub(crate) state: A::State,
@@ -59,46 +60,61 @@ impl<A: Agent> Slot<A> {
 
 pub(crate) struct Slots<A: Agent> {
     journal: Arc<Journal>,
-    owner: NameId,
+    worker: NameId,
     map: HashMap<A::Key, Slot<A>, FixedState>,
+    /// Every key there is is in memory: then the store needs not be asked about a new one.
+    complete: bool,
     /// Changed keys, by the entry that first changed them since they were written.
     changed: VecDeque<(Seq, i64, A::Key)>,
+    /// The changed keys that are being written now.
+    round: Option<Round<A::Key>>,
+    /// Pages that the store may not have yet.
+    on_the_way: OnTheWay,
     /// Keys that a scan of the store may not show yet, by their bytes.
     unstored: BTreeMap<Vec<u8>, A::Key>,
     /// Keys written for the first time, by the commit that is on its way.
-    on_the_way: VecDeque<(u64, Vec<u8>)>,
+    new_on_the_way: VecDeque<(u64, Vec<u8>)>,
     /// So many keys in memory make it worth looking for some to forget.
     crowded_at: usize,
 }
 
 impl<A: Agent> Slots<A> {
-    pub(crate) fn new(journal: Arc<Journal>, owner: NameId) -> Self {
-        Self {
+    /// The states of `worker`, of which the store has those that were written behind.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub(crate) fn open(journal: Arc<Journal>, worker: NameId) -> Result<Self, StoreError> {
+        let complete = journal.page(worker, &[])?.is_none();
+        Ok(Self {
             journal,
-            owner,
+            worker,
             map: HashMap::default(),
+            complete,
             changed: VecDeque::new(),
+            round: None,
+            on_the_way: OnTheWay::default(),
             unstored: BTreeMap::new(),
-            on_the_way: VecDeque::new(),
+            new_on_the_way: VecDeque::new(),
             crowded_at: 0,
-        }
+        })
     }
 
     /// The slot of a key, read from the store or made new.
     pub(crate) fn load(&mut self, key: &A::Key) -> Result<&mut Slot<A>, StoreError> {
-        match self.map.entry_ref(key) {
+        let Self { journal, worker, map, complete, .. } = self;
+        match map.entry_ref(key) {
             hash_map::EntryRef::Occupied(known) => Ok(known.into_mut()),
             hash_map::EntryRef::Vacant(vacant) => {
-                let slot = read_slot::<A>(&self.journal, self.owner, key)?.unwrap_or_else(Slot::new);
-                Ok(vacant.insert_entry_with_key(key.clone(), slot).into_mut())
+                let stored = if *complete { None } else { read_slot::<A>(journal, *worker, key)? };
+                Ok(vacant.insert_entry_with_key(key.clone(), stored.unwrap_or_else(Slot::new)).into_mut())
             }
         }
     }
 
     /// The slot of a key that has state.
     pub(crate) fn find(&mut self, key: &A::Key) -> Result<Option<&mut Slot<A>>, StoreError> {
-        if !self.map.contains_key(key) {
-            let Some(slot) = read_slot::<A>(&self.journal, self.owner, key)? else { return Ok(None) };
+        if !self.complete && !self.map.contains_key(key) {
+            let Some(slot) = read_slot::<A>(&self.journal, self.worker, key)? else { return Ok(None) };
             self.map.insert(key.clone(), slot);
         }
         Ok(self.map.get_mut(key).filter(|slot| slot.exists()))
@@ -135,73 +151,8 @@ impl<A: Agent> Slots<A> {
         }
     }
 
-    /// Everything up to here is written, if the worker stands at `cursor`.
-    pub(crate) fn floor(&self, cursor: Seq) -> Seq {
-        self.changed.front().map_or(cursor, |(seq, _, _)| seq - 1)
-    }
-
-    pub(crate) fn changed_len(&self) -> usize {
-        self.changed.len()
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.map.len()
-    }
-
-    /// How many keys are to be written now, for a worker that stands at `cursor`, `now_ms`.
-    pub(crate) fn due(&self, cursor: Seq, now_ms: i64, limits: &RuntimeLimits) -> usize {
-        let is_late = |(seq, since_ms, _): &(Seq, i64, A::Key)| {
-            cursor.saturating_sub(*seq) > limits.unwritten_entries_max
-                || now_ms.saturating_sub(*since_ms) > limits.unwritten_ms_max
-        };
-        let any_late = self.changed.front().is_some_and(is_late);
-        match A::CHECKPOINT {
-            Checkpoint::Whole if any_late || self.changed.len() >= limits.checkpoint_keys_max => self.changed.len(),
-            Checkpoint::Whole => 0,
-            Checkpoint::ByKey if any_late || self.changed.len() >= limits.unwritten_keys_max => {
-                // As many as have become late, so that the floor keeps up with the cursor under any load.
-                let max = limits.write_keys_max.saturating_mul(WRITES_TO_CATCH_UP);
-                let late = self.changed.iter().take(max).take_while(|changed| is_late(changed)).count();
-                let surplus = self.changed.len().saturating_sub(limits.unwritten_keys_max);
-                late.max(surplus).max(limits.write_keys_max).min(max)
-            }
-            Checkpoint::ByKey => 0,
-        }
-    }
-
-    /// How many keys one commit of a stop writes: all at once would be a batch beyond what the engine bears.
-    pub(crate) fn all_due(&self, limits: &RuntimeLimits) -> usize {
-        match A::CHECKPOINT {
-            Checkpoint::Whole => self.changed.len(),
-            Checkpoint::ByKey => {
-                self.changed.len().min(limits.write_keys_max.saturating_mul(WRITES_TO_CATCH_UP).max(1))
-            }
-        }
-    }
-
-    /// The writes of the `count` keys that have waited longest; they go with the worker's commit `commit`.
-    pub(crate) fn take_changed(&mut self, count: usize, commit: u64, writes: &mut Vec<Op>) -> Result<(), StoreError> {
-        for _ in 0..count {
-            let Some((_, _, key)) = self.changed.pop_front() else { break };
-            let Some(slot) = self.map.get_mut(&key) else { continue };
-            let bytes = key.encode();
-            let write = if slot.stored { Journal::state_write } else { Journal::new_state_write };
-            writes.push(write(self.owner, &bytes, slot.seq, &slot.body()?));
-            slot.changed = false;
-            slot.written_in = commit;
-            if !slot.stored {
-                slot.stored = true;
-                self.on_the_way.push_back((commit, bytes));
-            }
-        }
-        Ok(())
-    }
-
-    /// The store has everything up to the worker's commit `commit`.
-    pub(crate) fn confirmed(&mut self, commit: u64) {
-        while let Some((_, bytes)) = self.on_the_way.pop_front_if(|(written_in, _)| *written_in <= commit) {
-            self.unstored.remove(&bytes);
-        }
     }
 
     /// Forgets keys that the store has, once too many are in memory: a key whose last commit is
@@ -211,6 +162,7 @@ impl<A: Agent> Slots<A> {
             return;
         }
         let mut surplus = self.map.len() - keys_max / 5 * 4;
+        self.complete = false;
         self.map.retain(|_, slot| {
             let goes = surplus > 0 && slot.stored && !slot.changed && slot.written_in <= confirmed;
             surplus -= usize::from(goes);
@@ -228,23 +180,13 @@ impl<A: Agent> Slots<A> {
         owns: impl Fn(&A::Key) -> bool,
     ) -> Result<Vec<A::Key>, StoreError> {
         let mut found = BTreeSet::new();
-        let mut next = from.to_vec();
-        loop {
-            let rows = self.journal.states(self.owner, &next, limit)?;
-            let last = rows.last().map(|row| row.key.to_vec());
-            let full = rows.len() == limit;
-            for row in rows {
+        let mut page = self.journal.page(self.worker, from)?;
+        while let Some(here) = page.filter(|_| found.len() < limit) {
+            for row in here.rows()?.into_iter().filter(|row| row.key.as_ref() >= from) {
                 let known = A::Key::decode(&row.key).filter(|key| row.body.first() != Some(&MOVED) && owns(key));
                 found.extend(known.filter(|key| self.map.get(key).is_none_or(|slot| slot.moved.is_none())));
             }
-            let enough = found.len() >= limit;
-            match last {
-                Some(last) if full && !enough => {
-                    next = last;
-                    next.push(0);
-                }
-                _ => break,
-            }
+            page = self.journal.page_after(self.worker, &here.low)?;
         }
         let memory = self.unstored.range(from.to_vec()..).map(|(_, key)| key);
         let memory = memory.filter(|key| self.map.get(*key).is_some_and(|slot| slot.moved.is_none()));
@@ -261,28 +203,21 @@ impl<A: Agent> Slots<A> {
         for (key, slot) in self.map.iter().filter(|(_, slot)| slot.exists()) {
             look(&key.encode(), &slot.body()?);
         }
-        let mut next = Vec::new();
-        loop {
-            let rows = self.journal.states(self.owner, &next, 1_024)?;
-            for row in &rows {
-                let key = A::Key::decode(&row.key).filter(|key| owns(key) && !self.map.contains_key(key));
-                if key.is_some() {
+        let mut page = self.journal.page(self.worker, &[])?;
+        while let Some(here) = page {
+            for row in here.rows()? {
+                if A::Key::decode(&row.key).is_some_and(|key| owns(&key) && !self.map.contains_key(&key)) {
                     look(&row.key, &row.body);
                 }
             }
-            match rows.last() {
-                Some(last) if rows.len() == 1_024 => {
-                    next = last.key.to_vec();
-                    next.push(0);
-                }
-                _ => return Ok(()),
-            }
+            page = self.journal.page_after(self.worker, &here.low)?;
         }
+        Ok(())
     }
 }
 
-fn read_slot<A: Agent>(journal: &Journal, owner: NameId, key: &A::Key) -> Result<Option<Slot<A>>, StoreError> {
-    let Some(row) = journal.state(owner, &key.encode())? else { return Ok(None) };
+fn read_slot<A: Agent>(journal: &Journal, worker: NameId, key: &A::Key) -> Result<Option<Slot<A>>, StoreError> {
+    let Some(row) = journal.paged_state(worker, &key.encode())? else { return Ok(None) };
     // The entry that asks for this state is not to blame for it, so it must not look like a bad body.
     let damaged = |what: String| StoreError::Damaged { place: format!("a state of agent `{}`", A::NAME), what };
     let mut slot = Slot { seq: row.seq, base: row.seq, stored: true, ..Slot::new() };

@@ -85,7 +85,7 @@ impl<A: Agent> Worker<A> {
         }
         let cursor = journal.cursor(id);
         let room = Room {
-            slots: Slots::new(Arc::clone(&journal), agent_id),
+            slots: Slots::open(Arc::clone(&journal), id)?,
             shared,
             outputs: Outputs::default(),
             context,
@@ -167,7 +167,7 @@ impl<A: Agent> Worker<A> {
         if route.shared {
             // What all keys share is only ever written with every key's state before it.
             let Room { slots, outputs, .. } = &mut self.room;
-            slots.take_changed(slots.changed_len(), self.sent + 1, &mut outputs.writes)?;
+            slots.take_changed(usize::MAX, self.sent + 1, &mut outputs.writes)?;
         }
         let own = (route.handle)(&self.agent, &mut self.room, folding)?;
         if route.shared && own {
@@ -206,7 +206,7 @@ impl<A: Agent> Worker<A> {
     fn show(&self) {
         let slots = &self.room.slots;
         self.gauges.keys.store(slots.len() as u64, Ordering::Relaxed);
-        self.gauges.unwritten.store(slots.changed_len() as u64, Ordering::Relaxed);
+        self.gauges.unwritten.store(slots.unwritten() as u64, Ordering::Relaxed);
         self.gauges.passed_over.store(self.room.passed_over, Ordering::Relaxed);
         self.gauges.dead_letters.store(self.letters.waiting() as u64, Ordering::Relaxed);
         // Last: who sees the cursor sees the commit that is on its way.
@@ -355,7 +355,7 @@ impl<A: Agent> AnyWorker for Worker<A> {
                     self.commit()?;
                 }
                 self.show();
-                if !all || self.room.slots.changed_len() == 0 {
+                if !all || self.room.slots.unwritten() == 0 {
                     return Ok(());
                 }
             }

@@ -465,9 +465,9 @@ async fn changed_keys_are_written_by_their_age() {
     let host = host(Arc::new(MemoryEngine::new()), Troupe::new().agent(Orderly).limits(limits));
     say(&host, Deposit { account: 1, amount: 1, note: 1 }).await;
     host.settled(LONG).await.unwrap();
-    let owner = host.journal().name("orderly").unwrap();
+    let worker = host.journal().name("orderly/0").unwrap();
     until("the state is written though nothing happens any more", || {
-        host.journal().state(owner, &1_u64.to_be_bytes()).unwrap().is_some()
+        host.journal().paged_state(worker, &1_u64.to_be_bytes()).unwrap().is_some()
     })
     .await;
 }

@@ -205,13 +205,14 @@ fn a_worker_that_cannot_start_is_suspended_and_says_why() {
     let mut driver = Driver::start(journal, Troupe::new().agent(Ledger), SEED, 0).unwrap();
     driver.say(Deposit { account: 1, amount: 1, note: 1 }).unwrap();
     driver.settle().unwrap();
-    let owner = driver.journal().name("ledger").unwrap();
+    let worker = driver.journal().name("ledger/0").unwrap();
     driver.stop().unwrap();
     // The state of account 1 is not what this program can read.
     let journal = open(engine);
     let mut commit = impresario_runtime::store::Commit::new(impresario_runtime::store::OUTSIDE);
-    let body = [1, 0xc1];
-    commit.writes.push(impresario_runtime::store::Journal::state_write(owner, &1_u64.to_be_bytes(), 1, &body));
+    let key = 1_u64.to_be_bytes().to_vec().into();
+    let row = impresario_runtime::store::StateRow { key, seq: 1, body: vec![1, 0xc1].into() };
+    impresario_runtime::store::page_writes(worker, &[], &[row], &mut commit.writes);
     journal.commit_one(0, commit).unwrap();
     let mut driver = Driver::start(journal, Troupe::new().agent(Ledger), SEED, 0).unwrap();
     driver.say(Deposit { account: 1, amount: 1, note: 2 }).unwrap();

@@ -140,9 +140,9 @@ impl Commit {
         {
             return invalid(format!("a cursor can't go from {} to {}", cursor.expect, cursor.to));
         }
-        let own = [keys::STATE, keys::WORKER, keys::META];
+        let own = [keys::STATE, keys::PAGE, keys::WORKER, keys::META];
         if self.writes.iter().any(|write| write.key().first().is_none_or(|space| !own.contains(space))) {
-            return invalid("a write outside of the space of states, marks and directory values".into());
+            return invalid("a write outside of the space of states, pages, marks and directory values".into());
         }
         let key_bytes = self.writes.iter().map(|write| write.key().len()).max().unwrap_or_default();
         bounded("key of a state", key_bytes, KEY_BYTES_MAX)?;

@@ -32,7 +32,7 @@ pub fn copy(from: &dyn Engine, to: &dyn Engine, states: bool) -> Result<(), Stor
                 }
                 // Names lie before states in the order of keys, so all of the dead are known by now.
                 Some(&keys::STATE) => states || owner.is_some_and(|owner| dead.contains(&owner)),
-                Some(&keys::WORKER) => states,
+                Some(&keys::PAGE | &keys::WORKER) => states,
                 _ => true,
             };
             if kept {

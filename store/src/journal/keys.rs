@@ -13,7 +13,10 @@ pub(super) const OUTBOX: u8 = b'o';
 pub(super) const REQUEST: u8 = b'r';
 pub(super) const STATE: u8 = b's';
 pub(super) const TIMER: u8 = b't';
-pub(super) const WORKER: u8 = b'w';
+pub(super) const PAGE: u8 = b'p';
+pub(super) const WORKER: u8 = b'v';
+/// Marks of a time when each key's state had a value of its own.
+pub(super) const OLD_WORKER: u8 = b'w';
 pub(super) const META: u8 = b'm';
 
 /// Whether a key is of the directory itself, and not of an agent's state.
@@ -71,6 +74,14 @@ pub(super) fn state(owner: NameId, key: &[u8]) -> Vec<u8> {
     full.push(STATE);
     full.extend_from_slice(&owner.0.to_be_bytes());
     full.extend_from_slice(key);
+    full
+}
+
+pub(super) fn page(worker: NameId, low: &[u8]) -> Vec<u8> {
+    let mut full = Vec::with_capacity(3 + low.len());
+    full.push(PAGE);
+    full.extend_from_slice(&worker.0.to_be_bytes());
+    full.extend_from_slice(low);
     full
 }
 

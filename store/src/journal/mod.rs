@@ -20,6 +20,7 @@ mod keys;
 mod limits;
 mod names;
 mod outbox;
+mod pages;
 mod read;
 mod requests;
 mod shared;
@@ -35,6 +36,7 @@ pub use entry::{BodyHash, Chunk, Entry, NameId, OUTSIDE, PARTITIONS, Seq, partit
 pub use ids::{EffectId, TimerKey};
 pub use limits::JournalLimits;
 pub use outbox::PendingEffect;
+pub use pages::{PAGE_RAW_BYTES, Page, page_writes};
 pub use shared::{GroupOutcome, Journal, StateRow, WorkerMark};
 pub use timers::TimerOp;
 pub use verify::{Damage, VerifyReport};

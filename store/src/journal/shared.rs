@@ -15,6 +15,7 @@ use super::{
     limits::JournalLimits,
     names::Names,
     outbox::PendingEffect,
+    pages::forget_old_states,
     tail::Tail,
 };
 use crate::{Durability, Engine, Op, StoreError, Usage, WriteBatch};
@@ -63,6 +64,7 @@ impl Journal {
     pub fn open(engine: Arc<dyn Engine>, limits: JournalLimits) -> Result<Arc<Self>, StoreError> {
         let core = Core::open(engine.as_ref(), limits.clone())?;
         let names = Names::open(engine.as_ref())?;
+        forget_old_states(engine.as_ref(), &names)?;
         let head = core.head();
         if let Some(synced) = engine.noted()?.filter(|synced| *synced > head) {
             let what = format!(

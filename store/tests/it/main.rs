@@ -12,6 +12,7 @@ mod journal;
 mod kill;
 mod model;
 mod outbox;
+mod pages;
 mod power_cut;
 mod requests;
 mod state;
