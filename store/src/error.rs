@@ -64,6 +64,16 @@ pub enum StoreError {
         /// What must be.
         needed_bytes: u64,
     },
+    /// The disk has no room for what was asked; nothing was changed.
+    #[error("{what} needs {needed_bytes} free bytes of the disk, {free_bytes} are; nothing was changed")]
+    NoRoom {
+        /// What.
+        what: &'static str,
+        /// What is free.
+        free_bytes: u64,
+        /// What must be.
+        needed_bytes: u64,
+    },
     /// Something is larger than may be; nothing was changed.
     #[error("{what} of {bytes} bytes is larger than {max}")]
     TooLarge {

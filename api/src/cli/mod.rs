@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 the answer is "no" or the work failed, 2 the call was wrong.
 
 pub mod bench;
+pub mod compact;
 pub mod export;
 pub mod import;
 pub mod keys;
@@ -91,6 +92,8 @@ pub enum Command {
     Import(Box<import::ImportArgs>),
     /// Writes out what is in a data directory
     Export(export::ExportArgs),
+    /// Makes the files of a data directory small again, with the server stopped
+    Compact(compact::CompactArgs),
     /// Checks every block and the hash chain of a data directory
     Verify(verify::VerifyArgs),
     /// Plays scenarios and checks what they expect
@@ -140,13 +143,19 @@ impl CommandError {
     }
 }
 
-/// Opens the data directory of a command that must not make one.
-fn existing(common: &Common) -> Result<DataDirectory, CommandError> {
+/// The settings and the data directory of a command that must not make one.
+fn existing_path(common: &Common) -> Result<(Config, PathBuf), CommandError> {
     let config = common.config()?;
     let path = PathBuf::from(&config.data);
     if !path.is_dir() {
         return Err(CommandError::Usage(format!("there is no data directory {}; name one with --data", config.data)));
     }
+    Ok((config, path))
+}
+
+/// Opens the data directory of a command that must not make one.
+fn existing(common: &Common) -> Result<DataDirectory, CommandError> {
+    let (config, path) = existing_path(common)?;
     Ok(DataDirectory::open(&path, &storage(&config))?)
 }
 
@@ -183,6 +192,7 @@ fn run(cli: &Cli, output: &Output) -> Result<(), CommandError> {
         Some(Command::Keys(args)) => keys::run(common, args, output),
         Some(Command::Import(args)) => import::run(common, args, output),
         Some(Command::Export(args)) => export::run(common, args, output),
+        Some(Command::Compact(args)) => compact::run(common, args, output),
         Some(Command::Verify(args)) => verify::run(common, args, output),
         Some(Command::Replay(args)) => replay::run(common, args, output),
         Some(Command::Bench(args)) => bench::run(common, args, output),

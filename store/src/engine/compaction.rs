@@ -1,6 +1,6 @@
 //! Making the files small again.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use super::{
     Durability, Engine, Op, SledEngine, SledOptions, WriteBatch,
@@ -9,7 +9,13 @@ use super::{
 };
 use crate::StoreError;
 
-const ROWS: usize = 512;
+/// Rows read at once.
+const PAGE_ROWS: usize = 128;
+/// Bytes that go into one batch of a copy.
+const BATCH_BYTES: usize = 1 << 20;
+/// sled's log holds a fresh copy in less than so many times its living bytes, and some room.
+const ROOM_TIMES_LIVE: u64 = 2;
+const ROOM_BYTES: u64 = 16 << 20;
 
 /// Bytes of the files before a compaction and after it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -20,55 +26,94 @@ pub struct Compacted {
     pub after_bytes: u64,
 }
 
-/// Writes what lives in a data directory into fresh files, which take the place of the old ones.
+/// Writes what lives in a data directory into fresh files, which take the place of the old ones once
+/// `check` finds them good.
 ///
-/// sled's files never shrink by themselves. The directory must not be in use, and the disk must have
-/// room for what lives once more. A crash at any point leaves the old files or the new ones, whole.
-///
-/// # Errors
-/// [`StoreError::Locked`] while a process uses it, the system's, or damage in what is read.
-pub fn compact(path: &Path) -> Result<Compacted, StoreError> {
+/// A crash or an error at any point leaves the old files or the new ones, whole.
+pub(crate) fn rewrite(
+    path: &Path,
+    options: &SledOptions,
+    check: impl FnOnce(Arc<dyn Engine>) -> Result<(), StoreError>,
+) -> Result<Compacted, StoreError> {
     let held = Directory::take(path)?;
     let engine = path.join(ENGINE);
     if !engine.exists() {
         return Ok(Compacted::default());
     }
     let (fresh, old) = (path.join(FRESH), path.join(OLD));
-    let before_bytes = copy_living(&engine, &fresh)?;
-    let after_bytes = files_bytes(&fresh)?;
+    let copied = copy_living(&engine, &fresh, options, check).and_then(|before_bytes| {
+        let after_bytes = files_bytes(&fresh)?;
+        sync_names(&fresh)?;
+        Ok(Compacted { before_bytes, after_bytes })
+    });
+    let compacted = copied.inspect_err(|_| {
+        // A disk that was filled by the copy is to be as free as before; the next opening tries again.
+        let _ = fs::remove_dir_all(&fresh);
+    })?;
     // From here on the new files are whole on disk; only names change.
-    sync_names(&fresh)?;
     fs::rename(&engine, &old).map_err(io_error("rename", &engine))?;
     fs::rename(&fresh, &engine).map_err(io_error("rename", &fresh))?;
     sync_directory(path)?;
     fs::remove_dir_all(&old).map_err(io_error("remove", &old))?;
     drop(held);
-    Ok(Compacted { before_bytes, after_bytes })
+    Ok(compacted)
 }
 
-/// Copies every pair, and counts both sides afterwards; the bytes of the files copied from.
-fn copy_living(engine: &Path, fresh: &Path) -> Result<u64, StoreError> {
-    let options = SledOptions::default();
-    let from = SledEngine::open_files(engine, None, &options)?;
-    let to = SledEngine::open_files(fresh, None, &options)?;
+/// Copies every pair and compares both sides afterwards; the bytes of the files copied from.
+fn copy_living(
+    engine: &Path,
+    fresh: &Path,
+    options: &SledOptions,
+    check: impl FnOnce(Arc<dyn Engine>) -> Result<(), StoreError>,
+) -> Result<u64, StoreError> {
+    let from = SledEngine::open_files(engine, None, options)?;
+    room_for_copy("a compaction", from.usage()?.live_bytes, options, engine)?;
+    let to = Arc::new(SledEngine::open_files(fresh, None, options)?);
+    let mut read = blake3::Hasher::new();
     each_page(&from, |rows| {
-        let ops = rows.into_iter().map(|(key, value)| Op::PutNew(key.to_vec(), value)).collect();
-        to.commit(WriteBatch { expect: Vec::new(), ops }, Durability::Written)
+        rows.iter().for_each(|row| digest_row(&mut read, row));
+        put_all(to.as_ref(), rows.into_iter().map(|(key, value)| Op::PutNew(key.to_vec(), value)))
     })?;
-    to.close()?;
-    let count = |engine: &SledEngine| {
-        let mut pairs = 0;
-        each_page(engine, |rows| {
-            pairs += rows.len();
-            Ok(())
-        })
-        .map(|()| pairs)
-    };
-    if count(&from)? != count(&to)? {
-        let what = "the copy does not hold as many values as the data".into();
+    let mut written = blake3::Hasher::new();
+    each_page(to.as_ref(), |rows| {
+        rows.iter().for_each(|row| digest_row(&mut written, row));
+        Ok(())
+    })?;
+    if read.finalize() != written.finalize() {
+        let what = "the copy is not as the data it was made from".into();
         return Err(StoreError::Damaged { place: fresh.display().to_string(), what });
     }
+    check(Arc::<SledEngine>::clone(&to))?;
+    to.close()?;
     files_bytes(engine)
+}
+
+/// Whether the disk has room for what lives once more.
+fn room_for_copy(what: &'static str, live_bytes: u64, options: &SledOptions, place: &Path) -> Result<(), StoreError> {
+    let (free_bytes, _) = options.disk.space(place).map_err(io_error("look at the disk of", place))?;
+    let needed_bytes = live_bytes.saturating_mul(ROOM_TIMES_LIVE).saturating_add(ROOM_BYTES);
+    if free_bytes < needed_bytes { Err(StoreError::NoRoom { what, free_bytes, needed_bytes }) } else { Ok(()) }
+}
+
+/// Commits writes in batches of a size the engine bears well. Not atomic.
+fn put_all(to: &dyn Engine, writes: impl IntoIterator<Item = Op>) -> Result<(), StoreError> {
+    let (mut batch, mut bytes) = (WriteBatch::default(), 0);
+    for write in writes {
+        bytes += write.key().len() + write.value_bytes();
+        batch.ops.push(write);
+        if bytes >= BATCH_BYTES {
+            to.commit(std::mem::take(&mut batch), Durability::Written)?;
+            bytes = 0;
+        }
+    }
+    to.commit(batch, Durability::Written)
+}
+
+fn digest_row(hasher: &mut blake3::Hasher, (key, value): &(bytes::Bytes, bytes::Bytes)) {
+    for part in [key, value] {
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
 }
 
 fn each_page(
@@ -77,7 +122,7 @@ fn each_page(
 ) -> Result<(), StoreError> {
     let mut next = Vec::new();
     loop {
-        let rows = engine.scan(&next, None, ROWS)?;
+        let rows = engine.scan(&next, None, PAGE_ROWS)?;
         let Some((key, _)) = rows.last() else { return Ok(()) };
         next = key.to_vec();
         next.push(0);

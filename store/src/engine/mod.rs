@@ -12,7 +12,8 @@ mod sled_engine;
 
 use bytes::Bytes;
 
-pub use compaction::{Compacted, compact};
+pub use compaction::Compacted;
+pub(crate) use compaction::rewrite;
 pub use directory::DIRECTORY_FORMAT;
 pub use disk::{Disk, SystemDisk};
 pub use memory::MemoryEngine;

@@ -10,6 +10,7 @@
 
 pub mod block;
 mod commit;
+mod compact;
 mod copy;
 mod core;
 mod dedup;
@@ -31,6 +32,7 @@ mod verify;
 mod writer;
 
 pub use commit::{Commit, CursorMove, NewEffect, NewEntry, Receipt, RequestKey};
+pub use compact::{compact, compact_with};
 pub use copy::copy;
 pub use entry::{BodyHash, Chunk, Entry, NameId, OUTSIDE, PARTITIONS, Seq, partition_of};
 pub use ids::{EffectId, TimerKey};

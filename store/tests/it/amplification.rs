@@ -183,3 +183,26 @@ fn a_crash_in_a_compaction_leaves_old_or_new_data_whole() {
     assert!(SledEngine::open(odd.path(), &Default::default()).is_err(), "perhaps half a copy, and nothing else");
     assert!(odd.path().join("sled.compacting").exists());
 }
+
+#[test]
+fn a_damaged_journal_is_not_compacted_and_stays_as_it_was() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let journal = on_sled(directory.path());
+    let topic = journal.name("t").expect("a name");
+    for number in 0..3 {
+        put(&journal, NOON, commit(topic, [noise(number, 9_000)]));
+    }
+    journal.close().expect("a close");
+    drop(journal);
+    let engine = sled(directory.path());
+    let second = engine.scan(b"j", Some(b"k"), 9).expect("a scan")[1].clone();
+    let mut changed = second.1.to_vec();
+    *changed.last_mut().expect("a byte") ^= 1;
+    write(&engine, vec![Op::Put(second.0.to_vec(), changed.into())], Durability::Synced);
+    let rows = engine.scan(b"", None, usize::MAX).expect("a scan");
+    drop(engine);
+    let refused = compact(directory.path()).expect_err("a refusal");
+    assert!(refused.to_string().contains("journal entry 2 is damaged"), "{refused}");
+    assert!(!directory.path().join("sled.compacting").exists());
+    assert_eq!(sled(directory.path()).scan(b"", None, usize::MAX).expect("a scan"), rows);
+}

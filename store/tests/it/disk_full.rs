@@ -11,7 +11,7 @@ use std::{
 
 use impresario_store::{
     Commit, CursorMove, Disk, EffectId, Journal, JournalLimits, NewEffect, SledEngine, SledOptions, StoreError, Writer,
-    free_needed_bytes,
+    compact_with, free_needed_bytes,
 };
 
 use crate::support::{NOON, Owner, bodies, commit, in_memory, open, put, send, sled_options};
@@ -159,4 +159,22 @@ fn a_disk_that_fails_stops_the_journal_for_good() {
     let engine = SledEngine::open(directory.path(), &sled_options()).expect("an engine");
     let journal = Journal::open(Arc::new(engine), JournalLimits::default()).expect("a journal");
     assert_eq!(bodies(&journal)[0], "one");
+}
+
+#[test]
+fn without_room_for_a_copy_nothing_is_compacted() {
+    let (directory, small, journal) = small_disk();
+    let topic = journal.name("t").expect("a name");
+    put(&journal, NOON, commit(topic, [b"kept"]));
+    journal.close().expect("a close");
+    drop(journal);
+    let disk: Arc<dyn Disk> = Arc::<Small>::clone(&small);
+    let options = SledOptions { disk, ..sled_options() };
+    let refused = compact_with(directory.path(), &options).expect_err("a refusal");
+    assert!(matches!(refused, StoreError::NoRoom { free_bytes: 500, .. }), "{refused}");
+    assert!(!directory.path().join("sled.compacting").exists());
+    small.free.store(1 << 30, Ordering::Release);
+    compact_with(directory.path(), &options).expect("a compaction");
+    let engine = SledEngine::open(directory.path(), &sled_options()).expect("an engine");
+    assert_eq!(bodies(&open(Arc::new(engine))), ["kept"]);
 }
