@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use impresario_runtime::{AgentError, Event, Keys, OnMany, Step, store::Seq};
 
 use super::{
-    BackfillDone, BackfillPage, Segmentation, Trigger, definitions::Definitions, measure::Look, standing::look_again,
+    BackfillDone, BackfillPage, Segmentation, Trigger,
+    definitions::Definitions,
+    measure::{Addition, Look},
+    standing::look_again,
     topics::BackfillForwarded,
 };
 use crate::vocabulary::{ProfileChanged, ProfileId, Tracked};
@@ -28,18 +31,33 @@ impl OnMany<BackfillPage> for Segmentation {
             step.unchanged();
             return Ok(());
         };
-        let mut by_profile: BTreeMap<ProfileId, Vec<Seq>> = BTreeMap::new();
+        let mut events: Vec<(Seq, ProfileId)> = Vec::new();
         let next = step.look_back(event.next, event.version, PAGE_ENTRIES, |past| {
             if past.is_own()
                 && let Some(changed) = past.get::<ProfileChanged>()?
                 && changed.event != 0
             {
-                by_profile.entry(changed.profile).or_default().push(changed.event);
+                events.push((changed.event, changed.profile));
             }
             Ok(())
         })?;
+        // In the order they lie in the journal: neighbours are read together.
+        events.sort_unstable();
+        let mut by_profile: BTreeMap<ProfileId, Vec<PastEvent>> = BTreeMap::new();
+        for (seq, profile) in events {
+            let additions = additions(definitions, place, seq, step)?;
+            if !additions.is_empty() {
+                by_profile.entry(profile).or_default().push((seq, additions));
+            }
+        }
         for (profile, events) in by_profile {
-            fold_events(keys, definitions, place, profile, &event.segment, event.version, events, step)?;
+            if let Some(profile) = keys.moved_to(&profile)? {
+                let events = events.iter().map(|(seq, _)| *seq).collect();
+                let BackfillPage { segment, version, .. } = event.body.clone();
+                step.publish(BackfillForwarded { segment, version, profile, events });
+                continue;
+            }
+            fold_events(keys, definitions, profile, events)?;
         }
         if next > event.version {
             step.publish(BackfillDone { segment: event.segment.clone(), version: event.version, worker: event.worker });
@@ -64,8 +82,16 @@ impl OnMany<BackfillForwarded> for Segmentation {
             step.unchanged();
             return Ok(());
         };
-        let BackfillForwarded { segment: id, version, profile, events } = event.body;
-        fold_events(keys, definitions, place, *profile, id, *version, events.clone(), step)?;
+        let profile = &event.profile;
+        if let Some(profile) = keys.moved_to(profile)? {
+            step.publish(BackfillForwarded { profile, ..event.body.clone() });
+            return Ok(());
+        }
+        let mut events = Vec::new();
+        for seq in &event.events {
+            events.push((*seq, additions(definitions, place, *seq, step)?));
+        }
+        fold_events(keys, definitions, *profile, events)?;
         if segment.ready {
             keys.change(profile, |person| {
                 look_again(person, definitions, &[place], Trigger::Definition, step);
@@ -82,27 +108,29 @@ fn still_filling<'a>(definitions: &'a Definitions, id: &str, version: Seq) -> Op
     (segment.version == version && !segment.ready && !segment.removed).then_some((place, segment))
 }
 
-/// Folds events of the past into a person, or sends them on to the person they have become.
-#[expect(clippy::too_many_arguments, reason = "what a page is about, told to its two handlers alike")]
+/// An event of the past, and what it adds to which measures.
+type PastEvent = (Seq, Vec<(u32, Addition)>);
+
+/// What the event at `seq` adds to the measures that are new with a segment.
+fn additions(
+    definitions: &Definitions,
+    place: u32,
+    seq: Seq,
+    step: &Step<'_>,
+) -> Result<Vec<(u32, Addition)>, AgentError> {
+    let tracked = step.entry::<Tracked>(seq)?;
+    Ok(definitions.additions(place, &mut Look::new(tracked.body()?), step.now_ms()))
+}
+
 fn fold_events(
     keys: &mut Keys<'_, Segmentation>,
     definitions: &Definitions,
-    place: u32,
     profile: ProfileId,
-    segment: &str,
-    version: Seq,
-    events: Vec<Seq>,
-    step: &mut Step<'_>,
+    events: Vec<PastEvent>,
 ) -> Result<(), AgentError> {
-    if let Some(profile) = keys.moved_to(&profile)? {
-        step.publish(BackfillForwarded { segment: segment.into(), version, profile, events });
-        return Ok(());
-    }
-    let now = step.now_ms();
     keys.change(&profile, |person| {
-        for seq in events {
-            let tracked = step.entry::<Tracked>(seq)?;
-            definitions.fold_past(place, person, &mut Look::new(tracked.body()?), now);
+        for (_, additions) in events {
+            definitions.add_past(person, additions);
         }
         Ok(())
     })?;

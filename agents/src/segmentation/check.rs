@@ -6,6 +6,8 @@ use super::{AbsentCondition, Condition, EventCondition, SegmentDefined, plan::co
 
 /// Limits of definitions, all in one place.
 pub mod limits {
+    /// Ids of segments a directory may ever have had: those of removed ones are remembered.
+    pub const IDS_MAX: usize = 100_000;
     /// Segments that stand at once.
     pub const SEGMENTS_MAX: usize = 1_000;
     /// Conditions in one definition.
@@ -51,6 +53,9 @@ pub enum DefinitionError {
     /// There are too many already.
     #[error("there are {} segments already", limits::SEGMENTS_MAX)]
     TooMany,
+    /// There have been too many, those removed included.
+    #[error("there have been {} segments already; define one anew under an id that was removed", limits::IDS_MAX)]
+    TooManyIds,
 }
 
 /// Checks a definition beside those that stand, by id.
@@ -58,14 +63,26 @@ pub enum DefinitionError {
 /// # Errors
 /// What is wrong, and where.
 pub fn check(defined: &SegmentDefined, standing: &BTreeMap<Box<str>, Condition>) -> Result<(), DefinitionError> {
+    check_among(defined, standing.len(), &|id| standing.get(id))
+}
+
+/// The definitions that stand, each by its id.
+pub(super) type Standing<'a> = &'a dyn Fn(&str) -> Option<&'a Condition>;
+
+/// [`check`] beside `count` definitions.
+pub(super) fn check_among(
+    defined: &SegmentDefined,
+    count: usize,
+    standing: Standing<'_>,
+) -> Result<(), DefinitionError> {
     check_id(&defined.id)?;
     if !(1..=limits::NAME_CHARS_MAX).contains(&defined.name.chars().count()) {
         return Err(DefinitionError::Name);
     }
-    if !standing.contains_key(&defined.id) && standing.len() >= limits::SEGMENTS_MAX {
+    if count >= limits::SEGMENTS_MAX && standing(&defined.id).is_none() {
         return Err(DefinitionError::TooMany);
     }
-    check_condition(&defined.condition, Some(&defined.id), standing)
+    check_with(&defined.condition, Some(&defined.id), standing)
 }
 
 /// Whether a text may be the id of a segment or goal.
@@ -87,6 +104,10 @@ pub fn check_condition(
     own: Option<&str>,
     standing: &BTreeMap<Box<str>, Condition>,
 ) -> Result<(), DefinitionError> {
+    check_with(condition, own, &|id| standing.get(id))
+}
+
+fn check_with(condition: &Condition, own: Option<&str>, standing: Standing<'_>) -> Result<(), DefinitionError> {
     let (mut nodes, mut look_backs) = (0, 0);
     check_size(condition, 1, &mut nodes, &mut look_backs)?;
     if look_backs > limits::LOOK_BACKS_MAX {
@@ -176,7 +197,7 @@ pub(super) fn references(condition: &Condition, found: &mut Vec<Box<str>>) {
 fn follow(
     condition: &Condition,
     own: Option<&str>,
-    standing: &BTreeMap<Box<str>, Condition>,
+    standing: Standing<'_>,
     path: &mut Vec<Box<str>>,
     seen: &mut BTreeSet<Box<str>>,
 ) -> Result<(), DefinitionError> {
@@ -191,7 +212,7 @@ fn follow(
             let way = if path.is_empty() { "itself".to_owned() } else { path.join(", ") };
             return Err(DefinitionError::Circle(id, way));
         }
-        let Some(inner) = standing.get(&id) else {
+        let Some(inner) = standing(&id) else {
             // What stands may look at a segment that was removed since; a new definition may not.
             if path.is_empty() {
                 return Err(DefinitionError::Unknown(id));

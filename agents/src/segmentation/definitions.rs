@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::{
     Condition, SegmentDefined,
     check::{self, DefinitionError},
-    measure::{Look, Measure, MeasureSpec},
+    index::{Index, Used},
+    measure::{Addition, Look, Measure, MeasureSpec},
     person::Person,
     plan::{Plan, compile},
 };
 use crate::{
     rhythm::RhythmFitted,
-    vocabulary::{EventKind, Feature, Millis},
+    vocabulary::{Feature, Millis},
 };
 
 /// One segment as it is defined now.
@@ -28,7 +29,7 @@ pub struct Segment {
     pub defined_at_ms: Millis,
     /// Whether it is no more.
     pub removed: bool,
-    /// Whether all of the past is in it.
+    /// Whether all of the past is in its measures; then everybody is looked at.
     pub ready: bool,
     /// Its measures, in the order the plan meets them.
     measures: Vec<u32>,
@@ -42,38 +43,32 @@ pub struct Segment {
 #[derive(Default, Serialize, Deserialize)]
 pub struct Definitions {
     segments: Vec<Segment>,
-    measures: Vec<MeasureSpec>,
+    /// Measures that definitions ask for, by number. A number is never given twice: what somebody still keeps
+    /// under one that is gone must not be taken for something else.
+    #[serde(default, rename = "kept")]
+    measures: BTreeMap<u32, MeasureSpec>,
+    #[serde(default)]
+    next_measure: u32,
+    /// As directories of earlier versions have them: each number's place in the list.
+    #[serde(default, rename = "measures", skip_serializing)]
+    listed: Vec<MeasureSpec>,
     rhythm: Option<RhythmFitted>,
     #[serde(skip)]
     ready: Index,
 }
 
-/// What is rebuilt from the definitions at every change.
-#[derive(Default)]
-struct Index {
-    by_id: BTreeMap<Box<str>, u32>,
-    plans: Vec<Option<Plan>>,
-    measures: Vec<Option<Measure>>,
-    by_event: BTreeMap<EventKind, ByName>,
-    by_measure: Vec<Vec<u32>>,
-    by_feature: BTreeMap<Feature, Vec<u32>>,
-    by_trait: BTreeMap<Box<str>, Vec<u32>>,
-    by_segment: BTreeMap<u32, Vec<u32>>,
-    by_rhythm: Vec<u32>,
-    /// How many segments a segment stands on, one upon the other.
-    ranks: Vec<u32>,
-}
-
-/// Measures of one kind of call.
-#[derive(Default)]
-struct ByName {
-    any: Vec<u32>,
-    named: BTreeMap<Box<str>, Vec<u32>>,
-}
-
 impl Shared for Definitions {
     fn restored(&mut self) {
-        self.index();
+        self.next_measure = self.next_measure.max(self.listed.len() as u32);
+        self.measures.extend((0..).zip(std::mem::take(&mut self.listed)));
+        self.ready = Index::default();
+        // Ids first: a definition may look at one that comes after it.
+        for (place, segment) in (0..).zip(&self.segments) {
+            self.ready.know(&segment.defined.id, place);
+        }
+        for place in 0..self.segments.len() as u32 {
+            self.index(place);
+        }
     }
 }
 
@@ -103,7 +98,7 @@ impl Definitions {
     }
 
     pub(super) fn place_of(&self, id: &str) -> Option<u32> {
-        self.ready.by_id.get(id).copied()
+        self.ready.place_of(id)
     }
 
     pub(super) fn at(&self, place: u32) -> Option<&Segment> {
@@ -111,11 +106,11 @@ impl Definitions {
     }
 
     pub(super) fn plan(&self, place: u32) -> Option<&Plan> {
-        self.ready.plans.get(place as usize).and_then(Option::as_ref)
+        self.ready.plan(place)
     }
 
     pub(super) fn measure(&self, measure: u32) -> Option<&Measure> {
-        self.ready.measures.get(measure as usize).and_then(Option::as_ref)
+        self.ready.measure(measure).map(|used| &used.measure)
     }
 
     /// Whether all of the past is in a segment, and in those it looks at.
@@ -124,6 +119,12 @@ impl Definitions {
         let mut below = self.plan(place).into_iter().flat_map(|plan| &plan.segments).filter_map(|id| self.place_of(id));
         // There are no circles, by [`check`].
         is_ready && below.all(|other| self.is_settled(other))
+    }
+
+    /// The id and version of a definition that all of the past is in.
+    pub(super) fn settled_version(&self, place: u32) -> Option<(Box<str>, Seq)> {
+        let segment = self.at(place).filter(|segment| !segment.removed && self.is_settled(place))?;
+        Some((segment.defined.id.clone(), segment.version))
     }
 
     /// A segment and all that look at it, or at one that does.
@@ -140,24 +141,24 @@ impl Definitions {
     }
 
     pub(super) fn rank(&self, place: u32) -> u32 {
-        self.ready.ranks.get(place as usize).copied().unwrap_or_default()
+        self.ready.rank(place)
     }
 
     /// Segments that look at the membership of this one.
     pub(super) fn looking_at_segment(&self, place: u32) -> &[u32] {
-        self.ready.by_segment.get(&place).map(Vec::as_slice).unwrap_or_default()
+        self.ready.by_segment(place)
     }
 
     pub(super) fn looking_at_feature(&self, feature: Feature) -> &[u32] {
-        self.ready.by_feature.get(&feature).map(Vec::as_slice).unwrap_or_default()
+        self.ready.by_feature(feature)
     }
 
     pub(super) fn looking_at_trait(&self, name: &str) -> &[u32] {
-        self.ready.by_trait.get(name).map(Vec::as_slice).unwrap_or_default()
+        self.ready.by_trait(name)
     }
 
     pub(super) fn looking_at_rhythm(&self) -> &[u32] {
-        &self.ready.by_rhythm
+        self.ready.by_rhythm()
     }
 
     /// All places, also of segments that are removed.
@@ -167,45 +168,48 @@ impl Definitions {
 
     /// Whether any definition asks for events.
     pub(super) fn looks_at_events(&self) -> bool {
-        !self.ready.by_event.is_empty()
+        self.ready.has_measures()
     }
 
     /// Folds an event into every measure it concerns; the segments that look at those.
     pub(super) fn fold_event(&self, person: &mut Person, look: &mut Look<'_>, now: Millis, touched: &mut Vec<u32>) {
-        let Some(by_name) = self.ready.by_event.get(&look.kind()) else { return };
-        let named = by_name.named.get(look.name()).map(Vec::as_slice).unwrap_or_default();
-        for number in by_name.any.iter().chain(named) {
-            if self.fold_into(person, *number, look, now) {
-                touched.extend(self.ready.by_measure.get(*number as usize).into_iter().flatten());
+        let concerned = self.ready.measures_of(look.kind(), look.name());
+        for Used { number, measure, by } in concerned {
+            if let Some(addition) = measure.addition(look, now)
+                && add(person, *number, measure, addition)
+            {
+                touched.extend(by);
             }
         }
     }
 
-    /// Folds an event of the past into the measures that are new with a segment.
-    pub(super) fn fold_past(&self, place: u32, person: &mut Person, look: &mut Look<'_>, now: Millis) -> bool {
+    /// What an event of the past adds to the measures that are new with a segment.
+    pub(super) fn additions(&self, place: u32, look: &mut Look<'_>, now: Millis) -> Vec<(u32, Addition)> {
         let fresh = self.at(place).map(|segment| segment.fresh.as_slice()).unwrap_or_default();
-        let mut changed = false;
+        let mut additions = Vec::new();
         for number in fresh {
             // A log that another one stands for is kept no more; the other has this event from its own past.
-            let wants = self.keeps_measure(*number)
-                && self.measure(*number).is_some_and(|measure| {
-                    let selector = &measure.spec.selector;
-                    selector.kind == look.kind() && selector.name.as_deref().is_none_or(|name| name == look.name())
-                });
-            changed |= wants && self.fold_into(person, *number, look, now);
+            let Some(measure) = self.measure(*number) else { continue };
+            let selector = &measure.spec.selector;
+            if selector.kind == look.kind() && selector.name.as_deref().is_none_or(|name| name == look.name()) {
+                additions.extend(measure.addition(look, now).map(|addition| (*number, addition)));
+            }
         }
-        changed
+        additions
     }
 
-    fn fold_into(&self, person: &mut Person, number: u32, look: &mut Look<'_>, now: Millis) -> bool {
-        let Some(measure) = self.measure(number) else { return false };
-        let Some(addition) = measure.addition(look, now) else { return false };
-        person.measured_mut(number, || measure.empty()).is_some_and(|measured| measured.add(addition))
+    /// Folds what an event of the past adds.
+    pub(super) fn add_past(&self, person: &mut Person, additions: Vec<(u32, Addition)>) {
+        for (number, addition) in additions {
+            if let Some(measure) = self.measure(number) {
+                add(person, number, measure, addition);
+            }
+        }
     }
 
     /// Whether some definition asks for a measure.
     pub(super) fn keeps_measure(&self, measure: u32) -> bool {
-        self.ready.by_measure.get(measure as usize).is_some_and(|segments| !segments.is_empty())
+        self.ready.measure(measure).is_some()
     }
 
     /// Takes in a definition; its place, and whether the past must be looked at for it.
@@ -218,7 +222,11 @@ impl Definitions {
         version: Seq,
         now: Millis,
     ) -> Result<(u32, bool), DefinitionError> {
-        check::check(&defined, &self.conditions())?;
+        let count = self.segments.iter().filter(|segment| !segment.removed).count();
+        check::check_among(&defined, count, &|id| self.get(id).map(|segment| &segment.defined.condition))?;
+        if self.segments.len() >= check::limits::IDS_MAX && self.place_of(&defined.id).is_none() {
+            return Err(DefinitionError::TooManyIds);
+        }
         self.put(defined, version, now)
     }
 
@@ -232,24 +240,26 @@ impl Definitions {
     }
 
     fn put(&mut self, defined: SegmentDefined, version: Seq, now: Millis) -> Result<(u32, bool), DefinitionError> {
+        let (ready, segments) = (&self.ready, &self.segments);
         // Measures whose past is in already are shared; one still being filled is not.
-        let complete: BTreeSet<u32> = self.segments().filter(|s| s.ready).flat_map(|s| s.measures.clone()).collect();
-        let mut fresh = Vec::new();
-        let specs = &mut self.measures;
-        let compiled = compile(&defined.condition, &mut |spec| {
-            let known = specs.iter().enumerate().find(|(number, known)| {
-                let number = *number as u32;
-                (**known == spec || known.covers(&spec)) && (complete.contains(&number) || fresh.contains(&number))
-            });
-            if let Some((number, _)) = known {
-                return number as u32;
-            }
-            let number = specs.len() as u32;
-            specs.push(spec);
-            fresh.push(number);
-            number
+        let is_complete = |used: &Used| {
+            used.by.iter().any(|place| segments.get(*place as usize).is_some_and(|segment| segment.ready))
+        };
+        let mut fresh: Vec<(u32, MeasureSpec)> = Vec::new();
+        let mut next = self.next_measure;
+        let plan = compile(&defined.condition, &mut |spec| {
+            let serves = |known: &MeasureSpec| *known == spec || known.covers(&spec);
+            let known = ready.measures_like(&spec).find(|used| serves(&used.measure.spec) && is_complete(used));
+            let number = known.map(|used| used.number);
+            let number = number.or_else(|| fresh.iter().find(|(_, known)| serves(known)).map(|(number, _)| *number));
+            number.unwrap_or_else(|| {
+                fresh.push((next, spec));
+                next += 1;
+                next - 1
+            })
         });
-        let plan = compiled.map_err(DefinitionError::Condition)?;
+        let plan = plan.map_err(DefinitionError::Condition)?;
+        self.next_measure = next;
         let must_fill = !fresh.is_empty();
         let segment = Segment {
             version,
@@ -257,23 +267,17 @@ impl Definitions {
             removed: false,
             ready: !must_fill,
             measures: plan.measures.clone(),
-            fresh,
+            fresh: fresh.iter().map(|(number, _)| *number).collect(),
             filled_by: BTreeSet::new(),
             defined,
         };
-        let place = match self.place_of(&segment.defined.id) {
-            Some(place) => {
-                if let Some(known) = self.segments.get_mut(place as usize) {
-                    *known = segment;
-                }
-                place
-            }
-            None => {
-                self.segments.push(segment);
-                (self.segments.len() - 1) as u32
-            }
-        };
-        self.index();
+        self.measures.extend(fresh);
+        let place = self.place_of(&segment.defined.id).unwrap_or(self.segments.len() as u32);
+        match self.segments.get_mut(place as usize) {
+            Some(known) => *known = segment,
+            None => self.segments.push(segment),
+        }
+        self.index(place);
         Ok((place, must_fill))
     }
 
@@ -284,7 +288,15 @@ impl Definitions {
         segment.ready = true;
         segment.measures.clear();
         segment.fresh.clear();
-        self.index();
+        segment.filled_by.clear();
+        // Of what is no more the id alone is needed, to tell who left it.
+        segment.defined = SegmentDefined {
+            id: segment.defined.id.clone(),
+            name: Box::default(),
+            condition: Condition::All(Vec::new()),
+            goal: None,
+        };
+        self.index(place);
         Some(place)
     }
 
@@ -307,93 +319,44 @@ impl Definitions {
 
     /// Lets logs whose past is in stand for those that keep the same for a shorter while.
     fn share(&mut self, logs: &[u32]) {
-        let mut any = false;
+        let mut changed = BTreeSet::new();
         for log in logs {
-            let Some(spec) = self.measures.get(*log as usize) else { continue };
-            let numbers = self.segments.iter_mut().filter(|segment| segment.ready).flat_map(|s| &mut s.measures);
-            for number in numbers {
-                if self.measures.get(*number as usize).is_some_and(|other| spec.covers(other)) {
-                    *number = *log;
-                    any = true;
+            let Some(spec) = self.measures.get(log) else { continue };
+            let served = self.ready.measures_like(spec).filter(|used| spec.covers(&used.measure.spec));
+            let served: Vec<(u32, Vec<u32>)> = served.map(|used| (used.number, used.by.clone())).collect();
+            for (number, by) in served {
+                for place in by {
+                    let Some(segment) = self.segments.get_mut(place as usize).filter(|segment| segment.ready) else {
+                        continue;
+                    };
+                    segment.measures.iter_mut().filter(|known| **known == number).for_each(|known| *known = *log);
+                    changed.insert(place);
                 }
             }
         }
-        if any {
-            self.index();
+        for place in changed {
+            self.index(place);
         }
     }
 
-    fn index(&mut self) {
-        let mut index = Index { by_measure: vec![Vec::new(); self.measures.len()], ..Index::default() };
-        for (place, segment) in self.segments.iter().enumerate() {
-            let place = place as u32;
-            index.by_id.insert(segment.defined.id.clone(), place);
-            let mut numbers = segment.measures.iter();
-            let plan = (!segment.removed).then(|| {
-                compile(&segment.defined.condition, &mut |_| numbers.next().copied().unwrap_or(u32::MAX)).ok()
-            });
-            index.plans.push(plan.flatten());
+    /// Makes a definition ready for use, in place of the one that was there.
+    fn index(&mut self, place: u32) {
+        let Some(segment) = self.segments.get(place as usize) else { return };
+        let mut numbers = segment.measures.iter();
+        let plan = (!segment.removed)
+            .then(|| compile(&segment.defined.condition, &mut |_| numbers.next().copied().unwrap_or(u32::MAX)).ok());
+        let mut unused = Vec::new();
+        let spec_of = |number| self.measures.get(&number).cloned();
+        self.ready.put(place, &segment.defined.id, plan.flatten(), spec_of, &mut unused);
+        for number in unused {
+            self.measures.remove(&number);
         }
-        index.measures = self.measures.iter().map(|spec| Measure::new(spec.clone()).ok()).collect();
-        for (place, plan) in index.plans.iter().enumerate() {
-            let Some(plan) = plan else { continue };
-            let place = place as u32;
-            for feature in &plan.features {
-                index.by_feature.entry(*feature).or_default().push(place);
-            }
-            for name in &plan.traits {
-                index.by_trait.entry(name.clone()).or_default().push(place);
-            }
-            for id in &plan.segments {
-                if let Some(other) = index.by_id.get(id) {
-                    index.by_segment.entry(*other).or_default().push(place);
-                }
-            }
-            if plan.looks_at_rhythm {
-                index.by_rhythm.push(place);
-            }
-            for number in &plan.measures {
-                let users = index.by_measure.get_mut(*number as usize);
-                if let Some(users) = users.filter(|users| !users.contains(&place)) {
-                    users.push(place);
-                }
-            }
-        }
-        for (number, measure) in index.measures.iter().enumerate() {
-            let Some(measure) =
-                measure.as_ref().filter(|_| index.by_measure.get(number).is_some_and(|u| !u.is_empty()))
-            else {
-                continue;
-            };
-            let by_name = index.by_event.entry(measure.spec.selector.kind).or_default();
-            match &measure.spec.selector.name {
-                Some(name) => by_name.named.entry(name.clone()).or_default().push(number as u32),
-                None => by_name.any.push(number as u32),
-            }
-        }
-        index.ranks = ranks(&index);
-        self.ready = index;
     }
 }
 
-/// A segment's rank is above those of all segments it looks at; there are no circles, by [`check`].
-fn ranks(index: &Index) -> Vec<u32> {
-    let mut ranks = vec![0; index.plans.len()];
-    for _ in 0..index.plans.len() {
-        let mut settled = true;
-        for (place, plan) in index.plans.iter().enumerate() {
-            let below = plan.iter().flat_map(|plan| &plan.segments).filter_map(|id| index.by_id.get(id));
-            let rank = below.filter_map(|other| ranks.get(*other as usize)).max().map_or(0, |below: &u32| below + 1);
-            if let Some(known) = ranks.get_mut(place).filter(|known| **known != rank) {
-                *known = rank;
-                settled = false;
-            }
-        }
-        if settled {
-            break;
-        }
-    }
-    ranks
+/// Adds to what is measured of somebody; whether it counts.
+fn add(person: &mut Person, number: u32, measure: &Measure, addition: Addition) -> bool {
+    person.measured_mut(number, || measure.empty()).is_some_and(|measured| measured.add(addition))
 }
 
 #[cfg(test)]
@@ -421,15 +384,100 @@ mod tests {
         for (version, days) in [7, 1, 30, 14].into_iter().enumerate() {
             define(&mut definitions, &format!("d{days}"), bought(days), version as Seq + 1);
         }
-        let kept = (0..definitions.measures.len() as u32).filter(|number| definitions.keeps_measure(*number));
-        let kept: Vec<_> = kept.collect();
+        let kept: Vec<u32> = definitions.measures.keys().copied().collect();
         assert_eq!(kept.len(), 1, "{kept:?}");
         let log = kept[0];
         assert!(definitions.segments().all(|segment| segment.measures == [log]));
         let thirty = 30 * 86_400_000;
-        assert_eq!(
-            definitions.measures[log as usize].keep,
-            crate::segmentation::measure::Keep::Log { horizon: Some(thirty) }
-        );
+        assert_eq!(definitions.measures[&log].keep, crate::segmentation::measure::Keep::Log { horizon: Some(thirty) });
+    }
+
+    fn bought(days: usize) -> serde_json::Value {
+        let window = json!({ "last": format!("{days}d") });
+        json!({ "event": { "name": "Order Completed", "window": window, "op": ">=", "value": 1 } })
+    }
+
+    fn seen(definitions: &Definitions) -> Vec<String> {
+        let names = ["Order Completed", "Tap 1", "Tap 2"];
+        let measures = names.iter().flat_map(|name| {
+            let of = definitions.ready.measures_of(crate::vocabulary::EventKind::Track, name);
+            of.map(move |used| format!("{name}: {} by {:?}", used.number, used.by)).collect::<Vec<_>>()
+        });
+        let mut seen: Vec<String> = measures.collect();
+        for place in definitions.places() {
+            let looking = definitions.looking_at_segment(place);
+            seen.push(format!("{place}: rank {}, seen by {looking:?}", definitions.rank(place)));
+        }
+        seen.push(format!("plan: {:?}", definitions.looking_at_trait("plan")));
+        seen.sort();
+        seen
+    }
+
+    #[test]
+    fn what_nobody_asks_for_any_more_is_forgotten() {
+        let mut definitions = Definitions::default();
+        for round in 0..50_u64 {
+            let version = round * 3 + 1;
+            define(&mut definitions, "a", bought(round as usize + 1), version);
+            let tap = json!({ "event": { "name": format!("Tap {round}"), "op": ">=", "value": 1 } });
+            define(&mut definitions, "b", tap, version + 1);
+            if round % 2 == 0 {
+                definitions.remove("b");
+            }
+        }
+        assert_eq!(definitions.measures.len(), 2, "{:?}", definitions.measures.keys());
+        // Their numbers are not given again: somebody may still keep something under them.
+        assert!(definitions.measures.keys().all(|number| *number >= 48), "{:?}", definitions.measures.keys());
+    }
+
+    #[test]
+    fn what_is_mended_is_as_if_it_were_made_anew() {
+        let mut definitions = Definitions::default();
+        let mut random = 7_u64;
+        let mut below = |limit: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % limit
+        };
+        for version in 1..300 {
+            let place = below(8);
+            let condition = match below(5) {
+                0 => bought(below(4) as usize + 1),
+                1 => json!({ "event": { "name": format!("Tap {}", below(3)), "op": ">=", "value": 1 } }),
+                2 => json!({ "trait": { "name": "plan", "op": "=", "value": "pro" } }),
+                // Looks at those of lower numbers alone, so there are no circles.
+                3 if place > 0 && definitions.get(&format!("s{}", place - 1)).is_some() => {
+                    json!({ "segment": format!("s{}", place - 1) })
+                }
+                _ => {
+                    definitions.remove(&format!("s{place}"));
+                    continue;
+                }
+            };
+            define(&mut definitions, &format!("s{place}"), condition, version);
+            let stored = serde_json::to_string(&definitions).expect("JSON");
+            let mut anew: Definitions = serde_json::from_str(&stored).expect("definitions");
+            anew.restored();
+            assert_eq!(seen(&definitions), seen(&anew), "after definition {version}");
+            let kept: Vec<_> = definitions.measures.keys().collect();
+            let asked: BTreeSet<_> = definitions.segments().flat_map(|segment| &segment.measures).collect();
+            assert_eq!(kept, asked.into_iter().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn measures_of_earlier_versions_keep_their_numbers() {
+        let mut definitions = Definitions::default();
+        define(&mut definitions, "a", bought(7), 1);
+        define(&mut definitions, "b", json!({ "event": { "name": "Tap 1", "op": ">=", "value": 1 } }), 2);
+        let mut stored = serde_json::to_value(&definitions).expect("JSON");
+        let fields = stored.as_object_mut().expect("an object");
+        let kept = fields.remove("kept").expect("measures");
+        fields.remove("next_measure");
+        fields.insert("measures".into(), json!([kept["0"], kept["1"]]));
+        let mut restored: Definitions = serde_json::from_value(stored).expect("definitions");
+        restored.restored();
+        assert_eq!(seen(&restored), seen(&definitions));
+        define(&mut restored, "c", json!({ "event": { "name": "Tap 2", "op": ">=", "value": 1 } }), 3);
+        assert_eq!(restored.measures.keys().copied().collect::<Vec<_>>(), [0, 1, 2]);
     }
 }

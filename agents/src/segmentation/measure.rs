@@ -70,7 +70,7 @@ impl<'a> Look<'a> {
         self.event.kind
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &'a str {
         &self.event.name
     }
 

@@ -13,6 +13,7 @@ mod check;
 mod condition;
 mod definitions;
 mod evaluate;
+mod index;
 mod instant;
 mod measure;
 mod person;
@@ -46,7 +47,7 @@ pub use topics::{
 use self::{
     measure::Look,
     standing::{look_again, touched_by},
-    topics::{BackfillForwarded, MembershipDue, SweepPage},
+    topics::{BackfillForwarded, MembershipDue, SweepDone, SweepPage},
 };
 use crate::{
     rhythm::RhythmFitted,
@@ -147,7 +148,7 @@ impl OnShared<SegmentDefined> for Segmentation {
             let page = BackfillPage { segment: event.id.clone(), version: event.seq, worker: worker as u16, next: 1 };
             step.publish_to(step.worker_partition(), page);
         } else {
-            sweep(&[place], Trigger::Definition, step);
+            sweep(definitions, &[place], Trigger::Definition, step);
         }
         Ok(())
     }
@@ -164,7 +165,7 @@ impl OnShared<SegmentRemoved> for Segmentation {
     ) -> Result<(), AgentError> {
         let place = definitions.remove(&event.id);
         let place = place.ok_or_else(|| AgentError::Reject(format!("there is no segment `{}`", event.id)))?;
-        sweep(&[place], Trigger::Definition, step);
+        sweep(definitions, &[place], Trigger::Definition, step);
         Ok(())
     }
 }
@@ -179,7 +180,7 @@ impl OnShared<RhythmFitted> for Segmentation {
         step: &mut Step<'_>,
     ) -> Result<(), AgentError> {
         definitions.set_rhythm(event.body.clone());
-        sweep(definitions.looking_at_rhythm(), Trigger::Rhythm, step);
+        sweep(definitions, definitions.looking_at_rhythm(), Trigger::Rhythm, step);
         Ok(())
     }
 }
@@ -195,18 +196,24 @@ impl OnShared<BackfillDone> for Segmentation {
     ) -> Result<(), AgentError> {
         let (_, workers) = step.worker();
         if let Some(place) = definitions.filled(&event.segment, event.version, event.worker, workers) {
-            sweep(&definitions.with_all_above(place), Trigger::Definition, step);
+            sweep(definitions, &definitions.with_all_above(place), Trigger::Definition, step);
         }
         Ok(())
     }
 }
 
 /// Begins to look at everybody of this worker again.
-fn sweep(segments: &[u32], by: Trigger, step: &mut Step<'_>) {
-    if !segments.is_empty() {
-        let page = SweepPage { segments: segments.to_vec(), by, after: None };
-        step.publish_to(step.worker_partition(), page);
+fn sweep(definitions: &Definitions, segments: &[u32], by: Trigger, step: &mut Step<'_>) {
+    if segments.is_empty() {
+        return;
     }
+    let completes = match by {
+        Trigger::Definition => segments.iter().filter_map(|place| definitions.settled_version(*place)).collect(),
+        _ => Vec::new(),
+    };
+    let (worker, _) = step.worker();
+    let page = SweepPage { segments: segments.to_vec(), by, after: None, worker: worker as u16, completes };
+    step.publish_to(step.worker_partition(), page);
 }
 
 impl OnMany<SweepPage> for Segmentation {
@@ -237,6 +244,10 @@ impl OnMany<SweepPage> for Segmentation {
         if page.len() == SWEEP_PAGE_PERSONS {
             let next = SweepPage { after: page.last().copied(), ..event.body.clone() };
             step.publish_to(step.worker_partition(), next);
+        } else if !event.completes.is_empty() {
+            let (worker, workers) = step.worker();
+            let completes = event.completes.clone();
+            step.publish(SweepDone { completes, worker: worker as u16, workers: workers as u16 });
         }
         Ok(())
     }

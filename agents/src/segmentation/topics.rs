@@ -182,8 +182,29 @@ pub(super) struct SweepPage {
     pub(super) by: Trigger,
     /// After whom to go on.
     pub(super) after: Option<ProfileId>,
+    /// Which worker's people.
+    #[serde(default)]
+    pub(super) worker: u16,
+    /// The definitions that are complete once everybody has been looked at, each with the place of its entry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) completes: Vec<(Box<str>, Seq)>,
 }
 
 impl Topic for SweepPage {
     const NAME: &'static str = "segment.sweep.page";
+}
+
+/// One worker has looked at everybody for these definitions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct SweepDone {
+    /// Which definitions, each with the place of its entry.
+    pub(super) completes: Vec<(Box<str>, Seq)>,
+    /// Which worker.
+    pub(super) worker: u16,
+    /// How many there are.
+    pub(super) workers: u16,
+}
+
+impl Topic for SweepDone {
+    const NAME: &'static str = "segment.sweep.done";
 }

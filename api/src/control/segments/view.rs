@@ -24,9 +24,9 @@ pub(in crate::control) struct SegmentView {
     version: u64,
     /// When it was defined so, milliseconds since 1970 UTC.
     defined_at_ms: i64,
-    /// Whether all of the past has been looked at for it.
+    /// Whether all of the past, and then everybody, has been looked at for it: members and size are whole.
     ready: bool,
-    /// Which share of the past has been looked at, from 0 to 1.
+    /// How far that is, from 0 to 1.
     progress: f64,
     /// Members now.
     size: u64,
@@ -48,13 +48,8 @@ pub(super) fn view(segment: &Segment, size: &SegmentSize) -> SegmentView {
         goal: defined.goal.as_deref().map(str::to_owned),
         version: segment.version,
         defined_at_ms: segment.defined_at_ms,
-        ready: segment.ready,
-        progress: match (segment.ready, size.backfill.next.is_empty()) {
-            (true, _) => 1.0,
-            // Not begun.
-            (false, true) => 0.0,
-            (false, false) => size.backfill.progress().min(1.0),
-        },
+        ready: size.backfill.is_done(segment.ready),
+        progress: size.backfill.progress(segment.ready),
         size: size.size,
         entered: size.entered,
         left: size.left,
