@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    Json,
     body::Body as HttpBody,
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -14,6 +15,7 @@ use impresario_runtime::{
     store::{Commit, Durability, NewEntry, OUTSIDE, codec},
 };
 use serde::Serialize;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -24,13 +26,16 @@ use super::{
 use crate::{
     app::{App, DirectoryClock},
     http::{
-        BodyRules,
+        BodyRules, PathText,
         access::{presented_key, unknown_key},
         read_body,
     },
     keys::{KeyRecord, Role},
     problem::Problem,
 };
+
+/// Bytes of a `Host` header that is said back at most.
+const HOST_BYTES_MAX: usize = 255;
 
 /// The answer to everything that was taken in.
 #[derive(Serialize, ToSchema)]
@@ -147,15 +152,44 @@ doors! {
     batch_short "/v1/b" None, SegmentBatch, "Short for `/v1/batch`.";
 }
 
-/// The settings a browser client asks for at its start: no integrations but this server.
+/// The settings a browser client asks for at its start: its events go to where it asked, and nothing
+/// goes anywhere else.
 #[utoipa::path(
     get, path = "/v1/projects/{write_key}/settings", tag = "ingest",
-    params(("write_key" = String, Path, description = "The client's write key; it is not looked at")),
+    params(("write_key" = String, Path, description = "The client's write key; it is said back, and not looked up")),
     responses((status = 200, description = "Settings", body = Object)),
 )]
-async fn settings() -> Response {
-    const SETTINGS: &str = r#"{"integrations":{},"plan":{"track":{"__default":{"enabled":true,"integrations":{}}},"identify":{"__default":{"enabled":true}},"group":{"__default":{"enabled":true}}},"edgeFunction":{}}"#;
-    json(StatusCode::OK, SETTINGS)
+async fn settings(PathText(write_key): PathText, headers: HeaderMap) -> Response {
+    let mut response = Json(browser_settings(&write_key, &headers)).into_response();
+    // They name the host they were asked of: no cache may give them to somebody else.
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Without a `Segment.io` of its own here, the client sends to Segment's servers, whatever the page says; without
+/// the rate of nought it sends what it measures of itself there.
+fn browser_settings(write_key: &str, headers: &HeaderMap) -> Value {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let mut destination = json!({ "apiKey": write_key });
+    if let Some(host) = text("host").filter(|host| is_host(host)) {
+        // Whoever speaks TLS for this server says so.
+        let protocol = if text("x-forwarded-proto") == Some("https") { "https" } else { "http" };
+        destination["apiHost"] = json!(format!("{host}/v1"));
+        destination["protocol"] = json!(protocol);
+    }
+    let enabled = json!({ "__default": { "enabled": true, "integrations": {} } });
+    json!({
+        "integrations": { "Segment.io": destination },
+        "plan": { "track": &enabled, "identify": &enabled, "group": &enabled },
+        "metrics": { "sampleRate": 0 },
+        "edgeFunction": {},
+    })
+}
+
+/// A name or address, with or without a port.
+fn is_host(host: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+    !host.is_empty() && host.len() <= HOST_BYTES_MAX && host.bytes().all(fits)
 }
 
 /// What clients measure of themselves: taken, and dropped.
@@ -168,11 +202,7 @@ async fn metrics_dropped() -> Response {
 }
 
 fn success() -> Response {
-    json(StatusCode::OK, r#"{"success":true}"#)
-}
-
-fn json(status: StatusCode, body: &'static str) -> Response {
-    let mut response = (status, HttpBody::from(body)).into_response();
+    let mut response = HttpBody::from(r#"{"success":true}"#).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -104,7 +104,14 @@ fn browsers_are_let_in_from_any_page() {
     ];
     assert_eq!(answers.each_ref().map(|answer| answer.status), [204, 200, 400, 200, 200]);
     assert!(answers.iter().all(|answer| answer.header("access-control-allow-origin") == Some("*")));
-    assert!(answers[4].json()["integrations"].is_object());
+    assert!(answers.iter().all(|answer| answer.header("access-control-expose-headers") == Some("retry-after")));
+    assert_eq!(answers[4].header("cache-control"), Some("no-store"));
+    let own = json!({ "apiKey": "anything", "apiHost": "test/v1", "protocol": "http" });
+    assert_eq!(answers[4].json()["integrations"], json!({ "Segment.io": own }));
+    assert_eq!(answers[4].json()["metrics"], json!({ "sampleRate": 0 }));
+    let behind_tls = Request::new("GET", "/v1/projects/%22%3C/settings").header("x-forwarded-proto", "https");
+    let own = json!({ "apiKey": "\"<", "apiHost": "test/v1", "protocol": "https" });
+    assert_eq!(behind_tls.send(server.address).json()["integrations"], json!({ "Segment.io": own }));
     let control = Request::new("GET", "/health/live").send(server.address);
     assert_eq!(control.header("access-control-allow-origin"), None);
 }
