@@ -25,6 +25,7 @@ mod pages;
 mod read;
 mod requests;
 mod shared;
+mod syncer;
 mod tail;
 mod timers;
 mod varint;

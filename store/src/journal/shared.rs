@@ -166,11 +166,12 @@ impl Journal {
         self.held_max.store(entries_max.min(self.limits.tail_entries_max / 2), Ordering::Relaxed);
     }
 
-    /// Gives the engine what has waited.
-    pub(super) fn write_held(&self) -> Result<(), StoreError> {
+    /// Gives the engine what has waited; the last entry it has then.
+    pub(super) fn write_held(&self) -> Result<Seq, StoreError> {
         let mut core = self.core.lock();
         let group = core.take_waiting();
-        self.put(&mut core, group)
+        self.put(&mut core, group)?;
+        Ok(core.head())
     }
 
     /// The place of the one who commits, where committing is possible at all.
@@ -250,8 +251,9 @@ impl Journal {
     /// The engine's own error; the journal has stopped then.
     pub fn sync(&self) -> Result<(), StoreError> {
         self.check_alive()?;
-        self.write_held()?;
-        let head = self.head();
+        // Where nothing is held back, the engine has all that readers see, and the one who commits goes on meanwhile.
+        let holds = self.held_max.load(Ordering::Relaxed) > 0;
+        let head = if holds { self.write_held()? } else { self.head() };
         let synced = self.engine.sync().and_then(|()| self.engine.note_synced(head));
         synced.map_err(|error| self.fail(error))
     }

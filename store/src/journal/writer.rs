@@ -1,4 +1,7 @@
-//! Group commit: one thread takes what waits, commits it as one group, syncs once, answers all.
+//! Group commit: one thread takes what waits and commits it as one group; a second one syncs, and answers.
+//!
+//! While one group is on its way to the disk the next is made: whatever has been committed when a sync
+//! begins is durable when it ends, so each sync serves all groups made during the one before.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -17,12 +20,14 @@ use super::{
     commit::{Commit, Receipt},
     outbox::PendingEffect,
     shared::Journal,
+    syncer::{Made, Syncer},
 };
 use crate::{Durability, StoreError};
 
-/// Told what became of a commit: after the sync where the commit asked for it. Replies come in the
-/// order of the queue, on the writer's thread: they pass the answer on and do nothing else. One that
-/// is dropped without being called means that the writer has ended.
+/// Told what became of a commit: after the sync where the commit asked for it. Replies of commits that
+/// ask for a sync come in the order of the queue, those of the others too; they come on the writer's
+/// threads: they pass the answer on and do nothing else. One that is dropped without being called means
+/// that the writer has ended.
 pub type CommitReply = Box<dyn FnOnce(Result<Receipt, StoreError>) + Send>;
 
 /// The longest the thread sleeps: a wall clock that jumps, and room on a full disk, are seen by then,
@@ -35,7 +40,7 @@ struct Waiting {
 }
 
 /// What the writer tells its owner.
-pub trait WriterEvents: Send + 'static {
+pub trait WriterEvents: Send + Sync + 'static {
     /// The wall clock, milliseconds since 1970 UTC.
     fn now_ms(&self) -> i64;
     /// New entries can be read.
@@ -50,7 +55,7 @@ pub trait WriterEvents: Send + 'static {
 pub struct Writer {
     queue: Mutex<Option<SyncSender<Waiting>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    thread_id: ThreadId,
+    thread_ids: [ThreadId; 2],
     groups: Arc<AtomicU64>,
     sync_micros: Arc<AtomicU64>,
     queued: Arc<AtomicUsize>,
@@ -66,13 +71,16 @@ impl Writer {
         let groups = Arc::new(AtomicU64::new(0));
         let sync_micros = Arc::new(AtomicU64::new(0));
         let queued = Arc::new(AtomicUsize::new(0));
+        let events = Arc::new(events);
+        let syncer = Syncer::start(Arc::clone(&journal), Arc::clone(&events), Arc::clone(&sync_micros))?;
+        let syncer_id = syncer.thread_id();
         let run = Run {
             journal,
             events,
+            syncer,
             waiting,
             queued: Arc::clone(&queued),
             groups: Arc::clone(&groups),
-            sync_micros: Arc::clone(&sync_micros),
             held: Vec::new(),
             disk_full: false,
             unsynced: false,
@@ -82,9 +90,9 @@ impl Writer {
             .name("journal-writer".into())
             .spawn(move || run.run_out())
             .map_err(|error| StoreError::Io { what: "start the writer thread".into(), error })?;
-        let thread_id = thread.thread().id();
+        let thread_ids = [thread.thread().id(), syncer_id];
         let (queue, thread) = (Mutex::new(Some(queue)), Mutex::new(Some(thread)));
-        Ok(Self { queue, thread, thread_id, groups, sync_micros, queued })
+        Ok(Self { queue, thread, thread_ids, groups, sync_micros, queued })
     }
 
     /// Queues a commit; where the queue is full, waits. The writer waits for nobody but the disk, so
@@ -126,7 +134,7 @@ impl Writer {
     }
 
     fn is_own_thread(&self) -> bool {
-        std::thread::current().id() == self.thread_id
+        self.thread_ids.contains(&std::thread::current().id())
     }
 
     /// Groups written and microseconds spent syncing, since the start.
@@ -158,10 +166,10 @@ impl Drop for Writer {
 
 struct Run<E> {
     journal: Arc<Journal>,
-    events: E,
+    events: Arc<E>,
+    syncer: Syncer,
     waiting: Receiver<Waiting>,
     groups: Arc<AtomicU64>,
-    sync_micros: Arc<AtomicU64>,
     queued: Arc<AtomicUsize>,
     /// Commits of agents that wait for room on the disk, in order.
     held: Vec<Waiting>,
@@ -198,7 +206,7 @@ impl<E: WriterEvents> Run<E> {
             let taken = self.gather(first);
             self.group(taken)?;
             if idle && self.unsynced && !self.disk_full {
-                self.sync()?;
+                self.sync(Vec::new())?;
             }
         }
         let held = std::mem::take(&mut self.held);
@@ -206,7 +214,8 @@ impl<E: WriterEvents> Run<E> {
             self.group(held)?;
             refuse(std::mem::take(&mut self.held), &StoreError::Closed);
         }
-        self.sync()
+        self.sync(Vec::new())?;
+        self.syncer.finish()
     }
 
     fn until_next_timer(&self) -> Duration {
@@ -240,7 +249,8 @@ impl<E: WriterEvents> Run<E> {
     fn group(&mut self, taken: Vec<Waiting>) -> Result<(), StoreError> {
         let (mut commits, replies): (Vec<_>, Vec<_>) =
             taken.into_iter().map(|waiting| (waiting.commit, waiting.reply)).unzip();
-        let waits_for_disk = commits.iter().any(|commit| commit.durability == Durability::Synced);
+        let waits_for_disk: Vec<_> = commits.iter().map(|commit| commit.durability == Durability::Synced).collect();
+        let waits = waits_for_disk.contains(&true);
         let any = commits.iter().any(|commit| !commit.is_empty());
         let head = self.journal.head();
         let outcome = self.journal.commit_or_keep(self.events.now_ms(), &mut commits);
@@ -266,13 +276,10 @@ impl<E: WriterEvents> Run<E> {
         }
         self.groups.fetch_add(u64::from(any || appended), Ordering::Relaxed);
         self.unsynced_effects.extend(effects);
-        let must_sync = waits_for_disk || !self.unsynced_effects.is_empty();
-        if let Err(error) = if must_sync { self.sync() } else { Ok(()) } {
-            replies.into_iter().flatten().for_each(|reply| reply(Err(stopped(&error))));
-            return Err(error);
-        }
-        for (reply, receipt) in replies.into_iter().zip(receipts) {
+        let mut synced = Vec::new();
+        for ((reply, receipt), waits) in replies.into_iter().zip(receipts).zip(waits_for_disk) {
             match reply {
+                Some(reply) if waits => synced.push((reply, receipt)),
                 Some(reply) => reply(receipt),
                 None => {
                     if let Err(error) = receipt {
@@ -281,7 +288,8 @@ impl<E: WriterEvents> Run<E> {
                 }
             }
         }
-        Ok(())
+        let must_sync = waits || !self.unsynced_effects.is_empty();
+        if must_sync { self.sync(synced) } else { Ok(()) }
     }
 
     /// A full disk refuses what comes from outside, which is told so and comes again; what agents did
@@ -300,24 +308,10 @@ impl<E: WriterEvents> Run<E> {
         }
     }
 
-    /// Syncs, and lets the effects that are durable now be performed.
-    fn sync(&mut self) -> Result<(), StoreError> {
-        self.timed_sync()?;
+    /// Has everything committed so far synced; then `replies` are given, and the effects may be performed.
+    fn sync(&mut self, replies: Vec<(CommitReply, Result<Receipt, StoreError>)>) -> Result<(), StoreError> {
         self.unsynced = false;
-        let durable = std::mem::take(&mut self.unsynced_effects);
-        if !durable.is_empty() {
-            self.events.effects(durable);
-        }
-        Ok(())
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "a measure of the disk, never read by an agent")]
-    fn timed_sync(&self) -> Result<(), StoreError> {
-        let start = std::time::Instant::now();
-        let outcome = self.journal.sync();
-        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-        self.sync_micros.fetch_add(micros, Ordering::Relaxed);
-        outcome
+        self.syncer.hand_over(Made { replies, effects: std::mem::take(&mut self.unsynced_effects) })
     }
 }
 
@@ -326,7 +320,7 @@ fn refuse(taken: Vec<Waiting>, error: &StoreError) {
 }
 
 /// The error of one, said to the others.
-fn stopped(error: &StoreError) -> StoreError {
+pub(super) fn stopped(error: &StoreError) -> StoreError {
     match error {
         StoreError::Closed => StoreError::Closed,
         StoreError::Stopped { first } => StoreError::Stopped { first: first.clone() },

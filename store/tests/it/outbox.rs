@@ -77,6 +77,7 @@ fn effects_are_handed_on_once_they_are_durable() {
     let mut step = asking(topic, &[3]);
     step.durability = impresario_store::Durability::Written;
     send(&writer, step).recv().expect("an answer").expect("a receipt");
+    writer.close();
     let told: Vec<_> = owner.0.effects.lock().iter().map(|effect| effect.id).collect();
     assert_eq!(told, [id(3)]);
     assert_eq!(pending(&open(Arc::new(engine.fork()))), [3], "an effect waits for the disk, whoever asks");
