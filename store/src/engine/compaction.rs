@@ -1,10 +1,10 @@
-//! Making the files small again.
+//! Writing a directory's files anew: smaller ones, or those of a backup.
 
 use std::{fs, path::Path, sync::Arc};
 
 use super::{
     Durability, Engine, Op, SledEngine, SledOptions, WriteBatch,
-    directory::{Directory, ENGINE, FRESH, OLD, io_error, sync_directory},
+    directory::{Directory, ENGINE, FRESH, OLD, RESTORING, io_error, sync_directory},
     sled_engine::sync_names,
 };
 use crate::StoreError;
@@ -59,6 +59,34 @@ pub(crate) fn rewrite(
     Ok(compacted)
 }
 
+/// Makes the files of an empty directory: `fill` writes what is to be in them, and tells how far the data
+/// counts as synced and what the caller wants to know.
+///
+/// A crash or an error at any point leaves a directory with no data.
+pub(crate) fn rebuild<R>(
+    path: &Path,
+    options: &SledOptions,
+    live_bytes: u64,
+    fill: impl FnOnce(Arc<dyn Engine>) -> Result<(u64, R), StoreError>,
+) -> Result<R, StoreError> {
+    let held = Directory::take_empty(path)?;
+    room_for_copy("a restore", live_bytes, options, path)?;
+    let (engine, fresh) = (path.join(ENGINE), path.join(RESTORING));
+    let filled = SledEngine::open_files(&fresh, None, options).map(Arc::new).and_then(|to| {
+        let filled = fill(Arc::<SledEngine>::clone(&to))?;
+        to.close()?;
+        Ok(filled)
+    });
+    let filled = filled.and_then(|filled| sync_names(&fresh).map(|()| filled));
+    let (mark, answer) = filled.inspect_err(|_| {
+        let _ = fs::remove_dir_all(&fresh);
+    })?;
+    held.note_synced(mark)?;
+    fs::rename(&fresh, &engine).map_err(io_error("rename", &fresh))?;
+    sync_directory(path)?;
+    Ok(answer)
+}
+
 /// Copies every pair and compares both sides afterwards; the bytes of the files copied from.
 fn copy_living(
     engine: &Path,
@@ -96,7 +124,7 @@ fn room_for_copy(what: &'static str, live_bytes: u64, options: &SledOptions, pla
 }
 
 /// Commits writes in batches of a size the engine bears well. Not atomic.
-fn put_all(to: &dyn Engine, writes: impl IntoIterator<Item = Op>) -> Result<(), StoreError> {
+pub(crate) fn put_all(to: &dyn Engine, writes: impl IntoIterator<Item = Op>) -> Result<(), StoreError> {
     let (mut batch, mut bytes) = (WriteBatch::default(), 0);
     for write in writes {
         bytes += write.key().len() + write.value_bytes();

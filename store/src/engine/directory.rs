@@ -24,6 +24,8 @@ const SYNCED_FILE: &str = "impresario.synced";
 /// Where compaction writes, and where it puts what it replaces.
 pub(super) const FRESH: &str = "sled.compacting";
 pub(super) const OLD: &str = "sled.before";
+/// Where a restore writes.
+pub(super) const RESTORING: &str = "sled.restoring";
 /// Where the engine's own files lie in a data directory.
 pub(super) const ENGINE: &str = "sled";
 
@@ -42,6 +44,43 @@ pub(super) fn io_error(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -
 impl Directory {
     /// Takes hold of a directory, made where there is none.
     pub(super) fn take(path: &Path) -> Result<Self, StoreError> {
+        let directory = Self::hold(path)?;
+        if path.join(RESTORING).exists() {
+            let what = "a restore into it was cut short; do it again, or name another directory".into();
+            return Err(StoreError::Damaged { place: path.display().to_string(), what });
+        }
+        directory.end_compaction()?;
+        directory.remove_half_snapshots()?;
+        sync_directory(path)?;
+        Ok(directory)
+    }
+
+    /// Takes hold of a directory that holds nothing, or what a restore cut short has left, which goes.
+    pub(super) fn take_empty(path: &Path) -> Result<Self, StoreError> {
+        let own = [LOCK_FILE, FORMAT_FILE, SYNCED_FILE, RESTORING];
+        if path.exists() {
+            for entry in fs::read_dir(path).map_err(io_error("list", path))? {
+                let name = entry.map_err(io_error("list", path))?.file_name();
+                if !own.iter().any(|known| name == *known) {
+                    let what = format!("the directory {} is not empty: it holds {}", path.display(), name.display());
+                    return Err(StoreError::Invalid(what));
+                }
+            }
+        }
+        let directory = Self::hold(path)?;
+        // Between the look and the hold another process may have begun to use it.
+        if path.join(ENGINE).exists() {
+            return Err(StoreError::Invalid(format!("the directory {} is not empty", path.display())));
+        }
+        let half = path.join(RESTORING);
+        if half.exists() {
+            fs::remove_dir_all(&half).map_err(io_error("remove", &half))?;
+        }
+        sync_directory(path)?;
+        Ok(directory)
+    }
+
+    fn hold(path: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(path).map_err(io_error("make the data directory", path))?;
         let lock_path = path.join(LOCK_FILE);
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&lock_path);
@@ -62,11 +101,7 @@ impl Directory {
         let synced_path = path.join(SYNCED_FILE);
         let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&synced_path);
         let synced = open.map_err(io_error("open", &synced_path))?;
-        let directory = Self { path: path.to_owned(), synced, _lock: lock };
-        directory.end_compaction()?;
-        directory.remove_half_snapshots()?;
-        sync_directory(path)?;
-        Ok(directory)
+        Ok(Self { path: path.to_owned(), synced, _lock: lock })
     }
 
     pub(super) fn note_synced(&self, mark: u64) -> Result<(), StoreError> {
@@ -160,7 +195,7 @@ fn write_format(directory: &Path, path: &Path) -> Result<(), StoreError> {
     sync_directory(directory)
 }
 
-pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn sync_directory(path: &Path) -> Result<(), StoreError> {
     // The parent of a relative path of one part has no name of its own.
     let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     File::open(path).and_then(|directory| directory.sync_all()).map_err(io_error("sync", path))

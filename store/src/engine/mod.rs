@@ -13,8 +13,9 @@ mod sled_engine;
 use bytes::Bytes;
 
 pub use compaction::Compacted;
-pub(crate) use compaction::rewrite;
+pub(crate) use compaction::{put_all, rebuild, rewrite};
 pub use directory::DIRECTORY_FORMAT;
+pub(crate) use directory::sync_directory;
 pub use disk::{Disk, SystemDisk};
 pub use memory::MemoryEngine;
 pub use sled_engine::{FREE_ENOUGH_BYTES, SledEngine, SledOptions, free_needed_bytes};

@@ -109,6 +109,11 @@ impl Core {
         self.last_at
     }
 
+    /// The chain's hash after the last entry that went to the engine.
+    pub(super) fn chain_hash(&self) -> ChainHash {
+        self.chain
+    }
+
     pub(super) fn next_due(&self) -> Option<i64> {
         self.timers.next_due()
     }

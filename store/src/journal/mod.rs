@@ -8,6 +8,7 @@
 //! due at or before T is appended, at its own instant. What time causes and what events cause is
 //! one order.
 
+mod backup;
 pub mod block;
 mod commit;
 mod compact;
@@ -27,11 +28,13 @@ mod requests;
 mod shared;
 mod syncer;
 mod tail;
+mod tap;
 mod timers;
 mod varint;
 mod verify;
 mod writer;
 
+pub use backup::{BACKUP_FORMAT, BackupProgress, BackupSummary, backup_summary, restore};
 pub use commit::{Commit, CursorMove, NewEffect, NewEntry, Receipt, RequestKey};
 pub use compact::{compact, compact_with};
 pub use copy::copy;

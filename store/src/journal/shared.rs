@@ -17,12 +17,15 @@ use super::{
     outbox::PendingEffect,
     pages::forget_old_states,
     tail::Tail,
+    tap::Tap,
 };
 use crate::{Durability, Engine, Op, StoreError, Usage, WriteBatch};
 
 /// The journal, shared by its writer and all its readers.
 pub struct Journal {
     pub(super) engine: SharedEngine,
+    /// The same engine, to listen to its writes.
+    pub(super) tap: Arc<Tap>,
     core: Mutex<Core>,
     pub(super) tail: Tail,
     names: RwLock<Names>,
@@ -74,6 +77,7 @@ impl Journal {
             );
             return Err(StoreError::Damaged { place: format!("the journal after entry {head}"), what });
         }
+        let tap = Arc::new(Tap::new(engine));
         Ok(Arc::new(Self {
             head: AtomicU64::new(head),
             last_at: AtomicI64::new(core.last_at()),
@@ -82,7 +86,8 @@ impl Journal {
             names: RwLock::new(names),
             failed: Mutex::new(None),
             held_max: AtomicUsize::new(0),
-            engine,
+            engine: Arc::<Tap>::clone(&tap),
+            tap,
             limits,
         }))
     }
@@ -180,6 +185,15 @@ impl Journal {
         self.check_alive()?;
         self.engine.room()?;
         Ok(core)
+    }
+
+    /// Looks on between two commits, with everything committed so far in the engine.
+    pub(super) fn at_rest<R>(&self, look: impl FnOnce(&Core) -> R) -> Result<R, StoreError> {
+        let mut core = self.core.lock();
+        self.check_alive()?;
+        let waiting = core.take_waiting();
+        self.put(&mut core, waiting)?;
+        Ok(look(&core))
     }
 
     /// Removes rows of message ids that are past the horizon, some with each group.

@@ -1,6 +1,7 @@
 //! The store from outside: what every engine must do, what a crash may cost, what damage looks like.
 
 mod amplification;
+mod backup;
 mod conformance;
 mod damage;
 mod dedup;
