@@ -2,17 +2,27 @@
 //!
 //! Every key of the file is also a variable: `server.listen` is `IMPRESARIO_SERVER_LISTEN`. A key
 //! or variable nobody knows is refused by name: a misspelt limit must not be silently no limit.
+//! `impresario config` prints what is written here as a file.
+
+mod reference;
+mod setting;
 
 use std::{net::SocketAddr, path::Path};
 
+use impresario_agents::segmentation::Instant;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
+use tracing_subscriber::EnvFilter;
 
+pub use self::reference::{Reference, SettingReference, reference};
+use self::setting::{Allowed, PREFIX, Setting, number, section};
 use crate::directory::DEFAULT_DIRECTORY;
 
-const PREFIX: &str = "IMPRESARIO_";
 /// Variables of the prefix that are no key of the file.
 const OTHER_VARIABLES: &[&str] = &["IMPRESARIO_CONFIG"];
+
+/// One hour.
+const HOUR_MS: i64 = 3_600_000;
 
 /// All settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,77 +44,132 @@ pub struct Config {
     pub log: LogConfig,
 }
 
-/// The server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ServerConfig {
-    /// Where it listens. Port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// Threads for HTTP; the agents have their own.
-    pub threads: usize,
-    /// Connections at once; more are closed unheard.
-    pub connections_max: usize,
-    /// How long a connection may take for the head of a request, or stay idle.
-    pub header_ms_max: u64,
-    /// How long the body of a request may take.
-    pub body_ms_max: u64,
-    /// How long a client may take to read any part of an answer.
-    pub write_ms_max: u64,
-    /// How long a stop waits for requests and agents before it goes on without them.
-    pub drain_ms_max: u64,
-    /// Bytes of request bodies held at once; beyond, the door says "busy".
-    pub bodies_bytes_max: usize,
-    /// Bytes of the body of a control request.
-    pub control_body_bytes_max: usize,
-    /// The ingest door only parses and answers, and keeps nothing: a yardstick, and no setting.
-    #[serde(skip)]
-    pub parse_only: bool,
+impl Default for Config {
+    fn default() -> Self {
+        let TopConfig { data, clock } = TopConfig::default();
+        Self {
+            data,
+            clock,
+            server: ServerConfig::default(),
+            ingest: IngestLimits::default(),
+            agents: AgentsConfig::default(),
+            storage: StorageConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
 }
 
-/// The limits of the ingest door, all in one place. Beyond them an event or request is refused.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct IngestLimits {
-    /// Bytes of one event's JSON.
-    pub event_bytes_max: usize,
-    /// Bytes of one batch's JSON, before and after gzip.
-    pub batch_bytes_max: usize,
-    /// Events in one batch.
-    pub batch_events_max: usize,
-    /// Objects and arrays inside one another.
-    pub depth_max: usize,
-    /// Keys of one object.
-    pub keys_max: usize,
+/// A part of the file.
+struct Section {
+    name: &'static str,
+    about: &'static [&'static str],
+    settings: &'static [Setting],
 }
 
-/// The agents.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct AgentsConfig {
-    /// Workers of each keyed agent. A data directory keeps the number it was made with.
-    pub workers: usize,
-    /// Threads for all agents.
-    pub threads: usize,
+/// All parts of the file, in its order.
+const SECTIONS: &[Section] = &[
+    Section { name: "", about: TopConfig::ABOUT, settings: TopConfig::SETTINGS },
+    Section { name: "server", about: ServerConfig::ABOUT, settings: ServerConfig::SETTINGS },
+    Section { name: "ingest", about: IngestLimits::ABOUT, settings: IngestLimits::SETTINGS },
+    Section { name: "agents", about: AgentsConfig::ABOUT, settings: AgentsConfig::SETTINGS },
+    Section { name: "storage", about: StorageConfig::ABOUT, settings: StorageConfig::SETTINGS },
+    Section { name: "log", about: LogConfig::ABOUT, settings: LogConfig::SETTINGS },
+];
+
+section! {
+    /// What is in no section.
+    "" TopConfig {
+        /// The data directory.
+        data: String = DEFAULT_DIRECTORY.into(), Allowed::Text { fits: |text| !text.is_empty(), what: "a path" };
+        /// `wall`; `data` for a clock that only moves with the data; or the instant such a clock starts at.
+        clock: String = "wall".into(), Allowed::Text {
+            fits: |text| matches!(text, "wall" | "data") || text.parse::<Instant>().is_ok(),
+            what: "`wall`, `data`, or an instant such as `1997-01-01` or `2026-05-04T08:00:00Z`",
+        };
+    }
 }
 
-/// The store.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct StorageConfig {
-    /// Memory for pages of the data, mebibytes.
-    pub cache_mib: u64,
-    /// Writing stops when less than this share of the disk is free, percent, and less than 4 GiB.
-    pub free_min_percent: u8,
+section! {
+    /// The server.
+    "server" ServerConfig {
+        /// Where it listens. Port 0 takes a free one.
+        listen: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080)), Allowed::Text {
+            fits: |text| text.parse::<SocketAddr>().is_ok(),
+            what: "an address and a port, such as `127.0.0.1:8080` or `[::1]:8080`",
+        };
+        /// Threads for HTTP; the agents have their own.
+        threads: usize = 2, number(1, 256);
+        /// Connections at once; more are closed unheard.
+        connections_max: usize = 16_384, number(1, 1_000_000);
+        /// How long a connection may take for the head of a request, or stay idle.
+        header_ms_max: u64 = 25_000, number(100, HOUR_MS);
+        /// How long the body of a request may take.
+        body_ms_max: u64 = 20_000, number(100, HOUR_MS);
+        /// How long a client may take to read any part of an answer.
+        write_ms_max: u64 = 20_000, number(100, HOUR_MS);
+        /// How long a stop waits for requests and agents before it goes on without them.
+        drain_ms_max: u64 = 10_000, number(0, HOUR_MS);
+        /// Bytes of request bodies held at once; beyond, the door says "busy".
+        bodies_bytes_max: usize = 128 << 20, number(1 << 20, 1 << 40);
+        /// Bytes of the body of a control request.
+        control_body_bytes_max: usize = 256 * 1024, number(1_024, 16 << 20);
+    }
+    skipped {
+        /// The ingest door only parses and answers, and keeps nothing: a yardstick, and no setting.
+        parse_only: bool;
+    }
 }
 
-/// The log.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LogConfig {
-    /// `text` or `json`.
-    pub format: LogFormat,
-    /// `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,impresario_store=debug`.
-    pub level: String,
+section! {
+    /// The limits of the ingest door, all in one place. Beyond them an event or request is refused.
+    "ingest" IngestLimits {
+        /// Bytes of one event's JSON.
+        event_bytes_max: usize = 32 * 1024, number(256, 512 * 1024);
+        /// Bytes of one batch's JSON, before and after gzip.
+        batch_bytes_max: usize = 500 * 1024, number(1_024, 16 << 20);
+        /// Events in one batch.
+        batch_events_max: usize = 2_500, number(1, 100_000);
+        /// Objects and arrays inside one another.
+        depth_max: usize = 32, number(2, 100);
+        /// Keys of one object.
+        keys_max: usize = 255, number(8, 100_000);
+    }
+}
+
+section! {
+    /// The agents.
+    "agents" AgentsConfig {
+        /// Workers of each keyed agent. A data directory keeps the number it was made with.
+        workers: usize = 1, number(1, 64);
+        /// Threads for all agents.
+        threads: usize = 2, number(1, 256);
+    }
+}
+
+section! {
+    /// The store.
+    "storage" StorageConfig {
+        /// Memory for pages of the data, mebibytes.
+        cache_mib: u64 = 256, number(8, 1 << 20);
+        /// Writing stops when less than this share of the disk is free, percent, and less than 4 GiB.
+        free_min_percent: u8 = 15, number(0, 90);
+    }
+}
+
+section! {
+    /// The log, on standard error.
+    "log" LogConfig {
+        /// How lines look.
+        format: LogFormat = LogFormat::Text, Allowed::Text {
+            fits: |text| matches!(text, "text" | "json"),
+            what: "`text` or `json`",
+        };
+        /// What is told.
+        level: String = "info".into(), Allowed::Text {
+            fits: |text| EnvFilter::try_new(text).is_ok(),
+            what: "`error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,impresario_store=debug`",
+        };
+    }
 }
 
 /// How log lines look.
@@ -115,68 +180,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            data: DEFAULT_DIRECTORY.into(),
-            clock: "wall".into(),
-            server: ServerConfig::default(),
-            ingest: IngestLimits::default(),
-            agents: AgentsConfig::default(),
-            storage: StorageConfig::default(),
-            log: LogConfig::default(),
-        }
-    }
-}
-
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            threads: 2,
-            connections_max: 16_384,
-            header_ms_max: 25_000,
-            body_ms_max: 20_000,
-            write_ms_max: 20_000,
-            drain_ms_max: 10_000,
-            bodies_bytes_max: 128 << 20,
-            control_body_bytes_max: 256 * 1024,
-            parse_only: false,
-        }
-    }
-}
-
-impl Default for IngestLimits {
-    fn default() -> Self {
-        // Segment's own: 32 KB a call, 500 KB and 2,500 events a batch.
-        Self {
-            event_bytes_max: 32 * 1024,
-            batch_bytes_max: 500 * 1024,
-            batch_events_max: 2_500,
-            depth_max: 32,
-            keys_max: 255,
-        }
-    }
-}
-
-impl Default for AgentsConfig {
-    fn default() -> Self {
-        Self { workers: 1, threads: 2 }
-    }
-}
-
-impl Default for StorageConfig {
-    fn default() -> Self {
-        Self { cache_mib: 256, free_min_percent: 15 }
-    }
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self { format: LogFormat::Text, level: "info".into() }
-    }
 }
 
 /// Why there is no configuration.
@@ -215,93 +218,73 @@ impl Config {
     /// Reads the file, if one is named, and the variables over it.
     ///
     /// # Errors
-    /// A file or variable that is not as it should be, by name.
+    /// A file or variable that is not as it should be: its name, the value, and what is allowed.
     pub fn load(
         file: Option<&Path>,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let mut table = Table::new();
-        if let Some(path) = file {
-            let shown = path.display().to_string();
-            let text =
-                std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: shown.clone(), error })?;
-            let wrong = |error: toml::de::Error| ConfigError::File { path: shown.clone(), what: error.to_string() };
-            // Read as a whole first: its errors name line and column of the file.
-            toml::from_str::<Self>(&text).map_err(wrong)?;
-            table = toml::from_str(&text).map_err(wrong)?;
-        }
-        let known = Table::try_from(Self::default())
-            .map_err(|error| ConfigError::Value { name: "defaults".into(), what: error.to_string() })?;
+        let mut table = match file {
+            Some(path) => read_file(path)?,
+            None => Table::new(),
+        };
         for (name, text) in variables {
             if name.starts_with(PREFIX) && !OTHER_VARIABLES.contains(&name.as_str()) {
-                set_variable(&mut table, &known, &name, &text)?;
+                set_variable(&mut table, &name, &text)?;
             }
         }
-        let config: Self = Value::Table(table).try_into().map_err(|error: toml::de::Error| ConfigError::Value {
-            name: "settings".into(),
-            what: error.to_string(),
-        })?;
-        config.check()?;
-        Ok(config)
-    }
-
-    fn check(&self) -> Result<(), ConfigError> {
-        let counts = [
-            ("server.threads", self.server.threads, 1, 256),
-            ("server.connections_max", self.server.connections_max, 1, 1_000_000),
-            ("server.bodies_bytes_max", self.server.bodies_bytes_max, 1 << 20, 1 << 40),
-            ("server.control_body_bytes_max", self.server.control_body_bytes_max, 1_024, 16 << 20),
-            ("ingest.event_bytes_max", self.ingest.event_bytes_max, 256, 512 * 1024),
-            ("ingest.batch_bytes_max", self.ingest.batch_bytes_max, 1_024, 16 << 20),
-            ("ingest.batch_events_max", self.ingest.batch_events_max, 1, 100_000),
-            ("ingest.depth_max", self.ingest.depth_max, 2, 100),
-            ("ingest.keys_max", self.ingest.keys_max, 8, 100_000),
-            ("agents.workers", self.agents.workers, 1, 64),
-            ("agents.threads", self.agents.threads, 1, 256),
-        ];
-        for (name, value, min, max) in counts {
-            if value < min || value > max {
-                let what = format!("{value} is not between {min} and {max}");
-                return Err(ConfigError::Value { name: name.into(), what });
-            }
-        }
-        if self.storage.free_min_percent > 90 {
-            let what = format!("{} is more than 90", self.storage.free_min_percent);
-            return Err(ConfigError::Value { name: "storage.free_min_percent".into(), what });
-        }
-        Ok(())
+        Value::Table(table)
+            .try_into()
+            .map_err(|error: toml::de::Error| ConfigError::Value { name: "settings".into(), what: error.to_string() })
     }
 }
 
-/// Puts a variable's value where its key is, read as what the default is.
-fn set_variable(table: &mut Table, known: &Table, name: &str, text: &str) -> Result<(), ConfigError> {
-    let key = name.strip_prefix(PREFIX).unwrap_or(name).to_lowercase();
-    if let Some(default) = known.get(&key).filter(|value| !value.is_table()) {
-        table.insert(key, read_as(default, name, text)?);
-        return Ok(());
-    }
-    for (section, keys) in known.iter().filter_map(|(section, value)| Some((section, value.as_table()?))) {
-        let inner = key.strip_prefix(section.as_str()).and_then(|rest| rest.strip_prefix('_'));
-        let Some((inner, default)) = inner.and_then(|inner| Some((inner, keys.get(inner)?))) else { continue };
-        let value = read_as(default, name, text)?;
-        let place = table.entry(section.as_str()).or_insert_with(|| Value::Table(Table::new()));
-        if let Some(place) = place.as_table_mut() {
-            place.insert(inner.to_owned(), value);
-        }
-        return Ok(());
-    }
-    Err(ConfigError::UnknownVariable(name.to_owned()))
+/// Every key there is.
+fn settings() -> impl Iterator<Item = &'static Setting> {
+    SECTIONS.iter().flat_map(|section| section.settings)
 }
 
-fn read_as(default: &Value, name: &str, text: &str) -> Result<Value, ConfigError> {
-    match default {
-        Value::Integer(_) => text
-            .trim()
-            .parse()
-            .map(Value::Integer)
-            .map_err(|_| ConfigError::Value { name: name.to_owned(), what: format!("`{text}` is not a whole number") }),
-        _ => Ok(Value::String(text.to_owned())),
+fn read_file(path: &Path) -> Result<Table, ConfigError> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Read { path: shown.clone(), error })?;
+    read_text(&text, &shown)
+}
+
+/// What a file says, `shown` being its name.
+fn read_text(text: &str, shown: &str) -> Result<Table, ConfigError> {
+    let wrong = |error: toml::de::Error| ConfigError::File { path: shown.to_owned(), what: error.to_string() };
+    let table: Table = toml::from_str(text).map_err(wrong)?;
+    for setting in settings() {
+        let place = if setting.section.is_empty() { Some(&table) } else { section_of(&table, setting.section) };
+        if let Some(what) = place.and_then(|place| place.get(setting.key)).and_then(|value| setting.wrong(value)) {
+            return Err(ConfigError::Value { name: format!("{shown}: {}", setting.path()), what });
+        }
     }
+    // Whatever else is wrong, such as a key nobody knows, is named with its line and column.
+    toml::from_str::<Config>(text).map_err(wrong)?;
+    Ok(table)
+}
+
+fn section_of<'a>(table: &'a Table, name: &str) -> Option<&'a Table> {
+    table.get(name).and_then(Value::as_table)
+}
+
+/// Puts a variable's value where its key is.
+fn set_variable(table: &mut Table, name: &str, text: &str) -> Result<(), ConfigError> {
+    let setting = settings().find(|setting| setting.variable() == name);
+    let setting = setting.ok_or_else(|| ConfigError::UnknownVariable(name.to_owned()))?;
+    let value = setting.read(text);
+    if let Some(what) = setting.wrong(&value) {
+        return Err(ConfigError::Value { name: name.to_owned(), what });
+    }
+    let place = if setting.section.is_empty() {
+        table
+    } else {
+        let place = table.entry(setting.section).or_insert_with(|| Value::Table(Table::new()));
+        let Some(place) = place.as_table_mut() else { return Ok(()) };
+        place
+    };
+    place.insert(setting.key.to_owned(), value);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -320,42 +303,77 @@ mod tests {
     }
 
     #[test]
-    fn every_key_of_the_file_is_a_variable_and_the_variable_counts() {
-        let known = Table::try_from(Config::default()).expect("a table");
-        let mut names = Vec::new();
-        for (section, value) in &known {
+    fn every_key_of_the_file_is_a_setting_and_its_variable_counts() {
+        let defaults = Table::try_from(Config::default()).expect("a table");
+        let mut keys = Vec::new();
+        for (section, value) in &defaults {
             match value.as_table() {
-                Some(keys) => names.extend(keys.keys().map(|key| format!("{PREFIX}{section}_{key}").to_uppercase())),
-                None => names.push(format!("{PREFIX}{section}").to_uppercase()),
+                Some(inner) => keys.extend(inner.keys().map(|key| format!("{section}.{key}"))),
+                None => keys.push(section.clone()),
             }
         }
-        assert!(names.len() > 15, "{names:?}");
-        for name in names {
-            let mut table = Table::new();
-            set_variable(&mut table, &known, &name, "7").unwrap_or_else(|error| panic!("{name}: {error}"));
-            assert!(!table.is_empty());
+        let mut known: Vec<_> = settings().map(Setting::path).collect();
+        keys.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(keys, known);
+        for setting in settings() {
+            // Another value than the default, where there is one that all texts of its kind may be.
+            let text = match setting.allowed {
+                Allowed::Number { min, .. } => (min + 2).to_string(),
+                Allowed::Text { .. } => match setting.key {
+                    "listen" => "127.0.0.1:9".into(),
+                    "format" => "json".into(),
+                    "level" => "warn".into(),
+                    _ => "data".into(),
+                },
+            };
+            let config = Config::load(None, [(setting.variable(), text)]).expect("settings");
+            assert_ne!(config, Config::default(), "{} changes nothing", setting.variable());
         }
-        let set = variables(&[("IMPRESARIO_SERVER_LISTEN", "127.0.0.1:9"), ("IMPRESARIO_INGEST_DEPTH_MAX", "8")]);
-        let config = Config::load(None, set).expect("settings");
-        assert_eq!((config.server.listen.port(), config.ingest.depth_max), (9, 8));
     }
 
     #[test]
-    fn what_nobody_knows_is_refused_by_name() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("impresario.toml");
-        for (text, named) in [
-            ("[server]\nlissten = \"127.0.0.1:1\"\n", "lissten"),
-            ("colour = 1\n", "colour"),
-            ("[ingest]\ndepth_max = \"deep\"\n", "depth_max"),
-            ("[ingest]\ndepth_max = 1000\n", "ingest.depth_max"),
-            ("[server\n", "line 1"),
-        ] {
-            std::fs::write(&path, text).expect("a file");
-            let error = Config::load(Some(&path), []).expect_err(text).to_string();
-            assert!(error.contains(named), "{text}: {error}");
+    fn the_reference_says_what_holds_without_a_file_and_tells_of_every_key() {
+        let text = reference().to_string();
+        let parsed: Config = toml::from_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert_eq!(parsed, Config::default());
+        for setting in settings() {
+            assert!(text.lines().any(|line| line.starts_with(&format!("{} = ", setting.key))), "{}", setting.path());
+            assert!(text.contains(&format!("Variable {}: {}", setting.variable(), setting.allowed())));
+            assert!(!setting.about.is_empty(), "nothing is told of {}", setting.path());
         }
-        let error = Config::load(None, variables(&[("IMPRESARIO_SERVER_PORT", "1")])).expect_err("no such key");
-        assert!(error.to_string().contains("IMPRESARIO_SERVER_PORT"), "{error}");
+        for value in reference().settings {
+            let setting = settings().find(|setting| setting.path() == value.key).expect("a setting");
+            assert_eq!(setting.wrong(&value.default), None, "the default of {} is not allowed", value.key);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_by_key_value_and_what_is_allowed() {
+        for (text, named) in [
+            ("[server]\nlissten = \"127.0.0.1:1\"\n", &["line 2", "lissten"][..]),
+            ("colour = 1\n", &["line 1", "colour"]),
+            ("[server\n", &["line 1"]),
+            ("server = 5\n", &["server"]),
+            ("[ingest]\ndepth_max = \"deep\"\n", &["a.toml: ingest.depth_max", "\"deep\"", "from 2 to 100"]),
+            ("[ingest]\ndepth_max = 1000\n", &["a.toml: ingest.depth_max", "1000", "from 2 to 100"]),
+            ("[server]\nthreads = -1\n", &["server.threads", "-1", "from 1 to 256"]),
+            ("[server]\nlisten = \"here\"\n", &["server.listen", "\"here\"", "an address and a port"]),
+            ("clock = \"soon\"\n", &["clock", "\"soon\"", "`wall`, `data`, or an instant"]),
+            ("[log]\nformat = \"xml\"\n", &["log.format", "\"xml\"", "`text` or `json`"]),
+            ("[log]\nlevel = \"a=b=c\"\n", &["log.level", "a=b=c", "`error`"]),
+            ("[storage]\nfree_min_percent = 91\n", &["storage.free_min_percent", "91", "from 0 to 90"]),
+        ] {
+            let error = read_text(text, "a.toml").expect_err(text).to_string();
+            assert!(named.iter().all(|named| error.contains(named)), "{text}: {error}");
+        }
+        for (name, text, named) in [
+            ("IMPRESARIO_SERVER_PORT", "1", &["IMPRESARIO_SERVER_PORT"][..]),
+            ("IMPRESARIO_SERVER_THREADS", "many", &["IMPRESARIO_SERVER_THREADS", "\"many\"", "from 1 to 256"]),
+            ("IMPRESARIO_AGENTS_WORKERS", "65", &["IMPRESARIO_AGENTS_WORKERS", "65", "from 1 to 64"]),
+        ] {
+            let error = Config::load(None, variables(&[(name, text)])).expect_err(name).to_string();
+            assert!(named.iter().all(|named| error.contains(named)), "{name}: {error}");
+        }
     }
 }

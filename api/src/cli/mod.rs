@@ -4,6 +4,7 @@
 
 pub mod bench;
 pub mod compact;
+pub mod config;
 pub mod export;
 pub mod import;
 pub mod keys;
@@ -98,6 +99,8 @@ pub enum Command {
     Verify(verify::VerifyArgs),
     /// Plays scenarios and checks what they expect
     Replay(replay::ReplayArgs),
+    /// Prints the configuration file with every key at its default, and what it may be
+    Config(config::ConfigArgs),
     /// Measures the real program
     Bench(bench::BenchArgs),
 }
@@ -195,6 +198,7 @@ fn run(cli: &Cli, output: &Output) -> Result<(), CommandError> {
         Some(Command::Compact(args)) => compact::run(common, args, output),
         Some(Command::Verify(args)) => verify::run(common, args, output),
         Some(Command::Replay(args)) => replay::run(common, args, output),
+        Some(Command::Config(args)) => config::run(common, args, output),
         Some(Command::Bench(args)) => bench::run(common, args, output),
     }
 }

@@ -16,6 +16,7 @@ mod http;
 mod import;
 mod ingest;
 mod main_job;
+mod own_agent;
 mod server;
 mod slow;
 mod tidy;

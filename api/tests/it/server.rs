@@ -31,7 +31,12 @@ pub(crate) struct Server {
 
 /// The program on a directory, not yet started.
 pub(crate) fn program(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_impresario"));
+    program_of(Path::new(env!("CARGO_BIN_EXE_impresario")), data)
+}
+
+/// Another program with Impresario's commands on a directory.
+fn program_of(program: &Path, data: &Path) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("IMPRESARIO_")) {
         command.env_remove(name);
     }
@@ -66,8 +71,16 @@ impl Server {
         server
     }
 
+    /// Another program with Impresario's commands, on a fresh directory.
+    pub(crate) fn start_program(program: &Path, data: &Path) -> Self {
+        Self::try_start_command(program_of(program, data), &[]).unwrap_or_else(|why| panic!("it did not start: {why}"))
+    }
+
     fn try_start(data: &Path, settings: Settings<'_>) -> Result<Self, String> {
-        let mut command = program(data);
+        Self::try_start_command(program(data), settings)
+    }
+
+    fn try_start_command(mut command: Command, settings: Settings<'_>) -> Result<Self, String> {
         command.args(["serve", "--port", "0"]).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.envs(settings.iter().copied());
         let mut child = command.spawn().map_err(|error| error.to_string())?;
