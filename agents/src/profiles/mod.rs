@@ -20,6 +20,7 @@ mod oddity;
 mod profile;
 mod purchase;
 mod shop;
+mod timeline;
 mod touch;
 
 use impresario_runtime::{Agent, AgentError, Routes, Step};

@@ -4,6 +4,8 @@
 //! put together, and the newest of two newest is the newest of both; so late events and merges of
 //! profiles end in the same place as the ordered history.
 
+use std::collections::{VecDeque, vec_deque};
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -23,26 +25,26 @@ impl Stamp {
 /// The newest `MAX` items, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Newest<T, const MAX: usize>(Vec<T>);
+pub struct Newest<T, const MAX: usize>(VecDeque<T>);
 
 impl<T, const MAX: usize> Default for Newest<T, MAX> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self(VecDeque::new())
     }
 }
 
 impl<T: Ord, const MAX: usize> Newest<T, MAX> {
     /// Puts `item` in its place; false where something had to go for it, or itself.
     pub(super) fn add(&mut self, item: T) -> bool {
-        if self.0.last().is_none_or(|last| *last <= item) {
-            self.0.push(item);
+        if self.0.back().is_none_or(|last| *last <= item) {
+            self.0.push_back(item);
         } else {
             let place = self.0.partition_point(|known| *known <= item);
             self.0.insert(place, item);
         }
         let fits = self.0.len() <= MAX;
         if !fits {
-            self.0.remove(0);
+            self.0.pop_front();
         }
         fits
     }
@@ -65,7 +67,7 @@ impl<T: Ord, const MAX: usize> Newest<T, MAX> {
 
 impl<T, const MAX: usize> Newest<T, MAX> {
     /// Oldest first.
-    pub fn iter(&self) -> std::slice::Iter<'_, T> {
+    pub fn iter(&self) -> vec_deque::Iter<'_, T> {
         self.0.iter()
     }
 
