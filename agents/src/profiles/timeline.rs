@@ -108,7 +108,9 @@ mod tests {
             vec![(Stamp(i64::MIN, 0), u64::MAX), (Stamp(-1, u32::MAX), 2), (Stamp(i64::MAX, 9), 1)],
         ] {
             let mut timeline = Newest::default();
-            items.iter().for_each(|item| drop(timeline.add(*item)));
+            for item in &items {
+                timeline.add(*item);
+            }
             let kept = Kept(timeline);
             let bytes = codec::encode(1, &kept).unwrap();
             assert_eq!(codec::decode::<Kept>(1, &bytes).unwrap(), kept);

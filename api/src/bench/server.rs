@@ -36,7 +36,7 @@ impl Server {
         let program = std::env::current_exe().map_err(failed("find this program"))?;
         let mut command = Command::new(program);
         command.args(["serve", "--json", "--port", "0", "--data"]).arg(directory).args(more);
-        command.env("IMPRESARIO_LOG_LEVEL", "error").env("IMPRESARIO_STORAGE_FREE_MIN_PERCENT", "2");
+        command.env("IMPRESARIO_LOG_LEVEL", "warn").env("IMPRESARIO_STORAGE_FREE_MIN_PERCENT", "2");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().map_err(failed("start the server"))?;
         let mut line = String::new();

@@ -3,6 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use impresario_store::{Receipt, Seq};
+use ractor::ActorRef;
 use tokio::sync::oneshot;
 
 use super::{actor::SupervisorMessage, bell::Bell, host::Host, message::WorkerMessage};
@@ -15,6 +16,10 @@ use crate::{
 
 /// Pointers followed from one key to the key it has become.
 const POINTERS_MAX: usize = 64;
+
+/// How often, and how many times, a worker is looked for that is about to be at home.
+const COMING_HOME_LOOK: Duration = Duration::from_millis(10);
+const COMING_HOME_LOOKS: usize = 100;
 
 impl Host {
     /// How many entries the slowest worker at work is behind.
@@ -160,7 +165,7 @@ impl Host {
     ) -> Result<R, RuntimeError> {
         let down = |why: &str| RuntimeError::Unavailable { agent: agent.to_owned(), worker, why: why.to_owned() };
         let seat = self.seats_of(agent)?.get(worker).copied().ok_or_else(|| down("there is no such worker"))?;
-        let door = self.stage.bells.get(seat).and_then(Bell::door).ok_or_else(|| down("it is down"))?;
+        let door = self.door_of(seat).await.ok_or_else(|| down("it is down"))?;
         let (reply, answer) = oneshot::channel();
         let question = Box::new(move |worker: &mut dyn AnyWorker| drop(reply.send(look(worker))));
         door.send_message(WorkerMessage::Ask(question)).map_err(|_| down("it is down"))?;
@@ -170,6 +175,20 @@ impl Host {
             Ok(Err(_)) => Err(down("it fell while it was asked")),
             Err(_) => Err(down("it takes too long")),
         }
+    }
+
+    /// The door of a worker; one that is about to be at home (at a start, or after a fall) is waited for a little.
+    async fn door_of(&self, seat: usize) -> Option<ActorRef<WorkerMessage>> {
+        for _ in 0..COMING_HOME_LOOKS {
+            if let Some(door) = self.stage.bells.get(seat).and_then(Bell::door) {
+                return Some(door);
+            }
+            if self.stage.is_closing() || self.stage.homes.get(seat).is_none_or(|home| home.is_suspended()) {
+                return None;
+            }
+            tokio::time::sleep(COMING_HOME_LOOK).await;
+        }
+        None
     }
 
     /// The dead letters of an agent that wait, after the entry `after`, at most `limit` (1,000), in order.
