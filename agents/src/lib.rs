@@ -1,6 +1,7 @@
 //! The troupe: the vocabulary the agents share and the agents themselves.
 
 pub mod goals;
+mod packing;
 pub mod profiles;
 pub mod rhythm;
 pub mod segmentation;

@@ -20,7 +20,6 @@ mod oddity;
 mod profile;
 mod purchase;
 mod shop;
-mod timeline;
 mod touch;
 
 use impresario_runtime::{Agent, AgentError, Routes, Step};

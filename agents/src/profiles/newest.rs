@@ -6,10 +6,14 @@
 
 use std::collections::{VecDeque, vec_deque};
 
+use impresario_runtime::store::Seq;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::vocabulary::{Millis, Tracked};
+use crate::{
+    packing::{Packed, put_number, take_number},
+    vocabulary::{Millis, Tracked},
+};
 
 /// When something was said: event time, and what breaks a tie the same way in every order of arrival.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -22,6 +26,34 @@ impl Stamp {
     }
 }
 
+impl Packed for Stamp {
+    fn put(&self, before: Option<&Self>, out: &mut Vec<u8>) {
+        self.0.put(before.map(|before| &before.0), out);
+        out.extend_from_slice(&self.1.to_le_bytes());
+    }
+
+    fn take(before: Option<&Self>, bytes: &mut &[u8]) -> Option<Self> {
+        let at_ms = Millis::take(before.map(|before| &before.0), bytes)?;
+        let (tie, rest) = bytes.split_first_chunk::<4>()?;
+        *bytes = rest;
+        Some(Self(at_ms, u32::from_le_bytes(*tie)))
+    }
+}
+
+/// An event's stamp, and its place in the journal.
+impl Packed for (Stamp, Seq) {
+    fn put(&self, before: Option<&Self>, out: &mut Vec<u8>) {
+        self.0.put(before.map(|before| &before.0), out);
+        put_number(out, self.1.wrapping_sub(before.map_or(0, |before| before.1)).cast_signed());
+    }
+
+    fn take(before: Option<&Self>, bytes: &mut &[u8]) -> Option<Self> {
+        let stamp = Stamp::take(before.map(|before| &before.0), bytes)?;
+        let distance = take_number(bytes)?.cast_unsigned();
+        Some((stamp, before.map_or(0, |before| before.1).wrapping_add(distance)))
+    }
+}
+
 /// The newest `MAX` items, oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -30,6 +62,31 @@ pub struct Newest<T, const MAX: usize>(VecDeque<T>);
 impl<T, const MAX: usize> Default for Newest<T, MAX> {
     fn default() -> Self {
         Self(VecDeque::new())
+    }
+}
+
+impl<T, const MAX: usize> FromIterator<T> for Newest<T, MAX> {
+    /// Of things that were in one before, in their order.
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        Self(items.into_iter().collect())
+    }
+}
+
+impl<T, const MAX: usize> IntoIterator for Newest<T, MAX> {
+    type Item = T;
+    type IntoIter = vec_deque::IntoIter<T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a, T, const MAX: usize> IntoIterator for &'a Newest<T, MAX> {
+    type Item = &'a T;
+    type IntoIter = vec_deque::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
     }
 }
 

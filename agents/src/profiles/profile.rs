@@ -69,7 +69,7 @@ pub struct Profile {
     #[serde(rename = "f", skip_serializing_if = "Option::is_none")]
     pub touches: Option<Box<Touches>>,
     /// The newest events, for the timeline.
-    #[serde(rename = "l", with = "super::timeline")]
+    #[serde(rename = "l", with = "crate::packing")]
     pub(super) timeline: Newest<(Stamp, Seq), TIMELINE_MAX>,
     /// What was passed over.
     #[serde(rename = "q", skip_serializing_if = "Oddities::is_empty")]

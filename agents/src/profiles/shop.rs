@@ -7,7 +7,10 @@ use super::{
     newest::{LastWrites, Newest, Stamp},
     oddity::{Bound, Bounds},
 };
-use crate::vocabulary::{Feature, Millis, RhythmDelta};
+use crate::{
+    packing::{Packed, put_number, put_text, take_number, take_text},
+    vocabulary::{Feature, Millis, RhythmDelta},
+};
 
 /// Days with an order kept, the newest.
 pub(super) const ORDER_DAYS_MAX: usize = 4096;
@@ -35,6 +38,20 @@ impl ProductTouch {
     /// Event time.
     pub fn at_ms(&self) -> Millis {
         self.stamp.0
+    }
+}
+
+impl Packed for ProductTouch {
+    fn put(&self, before: Option<&Self>, out: &mut Vec<u8>) {
+        self.stamp.put(before.map(|before| &before.stamp), out);
+        put_number(out, self.quantity.into());
+        put_text(out, &self.product);
+    }
+
+    fn take(before: Option<&Self>, bytes: &mut &[u8]) -> Option<Self> {
+        let stamp = Stamp::take(before.map(|before| &before.stamp), bytes)?;
+        let quantity = i32::try_from(take_number(bytes)?).ok()?;
+        Some(Self { stamp, quantity, product: take_text(bytes)?.into() })
     }
 }
 
@@ -88,13 +105,13 @@ pub struct Shop {
     #[serde(rename = "a", skip_serializing_if = "is_zero")]
     pub cart_adds: u32,
     /// The newest product views.
-    #[serde(rename = "pv", skip_serializing_if = "Newest::is_empty")]
+    #[serde(rename = "pv", skip_serializing_if = "Newest::is_empty", with = "crate::packing")]
     pub viewed: Newest<ProductTouch, PRODUCTS_MAX>,
     /// The newest products bought.
-    #[serde(rename = "pb", skip_serializing_if = "Newest::is_empty")]
+    #[serde(rename = "pb", skip_serializing_if = "Newest::is_empty", with = "crate::packing")]
     pub bought: Newest<ProductTouch, PRODUCTS_MAX>,
     /// Changes of the cart since the last order.
-    #[serde(rename = "c", skip_serializing_if = "Newest::is_empty")]
+    #[serde(rename = "c", skip_serializing_if = "Newest::is_empty", with = "crate::packing")]
     pub(super) cart: Newest<ProductTouch, CART_MAX>,
     /// Subscriptions and trials by name; the value is `active`, `paused` or `ended`.
     #[serde(rename = "s", skip_serializing_if = "LastWrites::is_empty")]

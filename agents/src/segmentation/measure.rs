@@ -163,7 +163,7 @@ pub(super) enum Measured {
     #[serde(rename = "d")]
     Distinct(Vec<u64>),
     /// Instants of all of them, in order.
-    #[serde(rename = "i")]
+    #[serde(rename = "i", with = "crate::packing")]
     Instants(Vec<Millis>),
     /// All of them with their property, in order.
     #[serde(rename = "g")]

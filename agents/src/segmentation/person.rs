@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::measure::Measured;
-use crate::vocabulary::{Feature, Millis, ProfileChanged, ProfileId};
+use crate::{
+    packing::{Packed, put_count, put_number, take_count, take_number},
+    vocabulary::{Feature, Millis, ProfileChanged, ProfileId},
+};
 
 /// One person, as far as segments look at them. Changed by entries of the journal alone.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,7 +24,7 @@ pub struct Person {
     pub(super) traits: BTreeMap<Box<str>, Value>,
     #[serde(rename = "m", default, skip_serializing_if = "Vec::is_empty")]
     measures: Vec<(u32, Measured)>,
-    #[serde(rename = "s", default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(rename = "s", default, skip_serializing_if = "Vec::is_empty", with = "crate::packing")]
     pub(super) standings: Vec<Standing>,
     /// The timer that looks again; never later than any standing's `until`.
     #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
@@ -39,6 +42,34 @@ pub(super) struct Standing {
     /// When time alone may change it.
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
     pub(super) until: Option<Millis>,
+}
+
+impl Packed for Standing {
+    fn put(&self, before: Option<&Self>, out: &mut Vec<u8>) {
+        let given = u64::from(self.since.is_some()) | u64::from(self.until.is_some()) << 1;
+        let step = self.segment.wrapping_sub(before.map_or(0, |before| before.segment));
+        put_count(out, u64::from(step) << 2 | given);
+        // Instants are told by their distance from those before, which are often the same.
+        for (own, before) in
+            [(self.since, before.and_then(|before| before.since)), (self.until, before.and_then(|before| before.until))]
+        {
+            if let Some(own) = own {
+                put_number(out, own.wrapping_sub(before.unwrap_or_default()));
+            }
+        }
+    }
+
+    fn take(before: Option<&Self>, bytes: &mut &[u8]) -> Option<Self> {
+        let head = take_count(bytes)?;
+        let segment = before.map_or(0, |before| before.segment).wrapping_add(u32::try_from(head >> 2).ok()?);
+        let mut instant = |given: bool, before: Option<Millis>| match given {
+            true => take_number(bytes).map(|distance| Some(before.unwrap_or_default().wrapping_add(distance))),
+            false => Some(None),
+        };
+        let since = instant(head & 1 != 0, before.and_then(|before| before.since))?;
+        let until = instant(head & 2 != 0, before.and_then(|before| before.until))?;
+        Some(Self { segment, since, until })
+    }
 }
 
 impl Person {

@@ -183,7 +183,7 @@ impl Host {
             if let Some(door) = self.stage.bells.get(seat).and_then(Bell::door) {
                 return Some(door);
             }
-            if self.stage.is_closing() || self.stage.homes.get(seat).is_none_or(|home| home.is_suspended()) {
+            if self.stage.is_closing() || self.stage.homes.get(seat).is_none_or(Home::is_suspended) {
                 return None;
             }
             tokio::time::sleep(COMING_HOME_LOOK).await;
