@@ -48,7 +48,7 @@ pub fn journal_digest(journal: &Journal) -> Result<[u8; 32], StoreError> {
         piece(&mut hasher, journal.name_of(entry.topic).as_bytes());
         piece(&mut hasher, journal.name_of(entry.writer).as_bytes());
         match &entry.erased {
-            Some(hash) => piece(&mut hasher, hash),
+            Some(hash) => piece(&mut hasher, hash.as_slice()),
             None => piece(&mut hasher, &entry.body),
         }
         Ok::<(), StoreError>(())

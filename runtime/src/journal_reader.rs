@@ -1,13 +1,16 @@
-//! Reading the journal with the last two chunks at hand.
+//! Reading the journal with the last few chunks at hand.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, collections::VecDeque, sync::Arc};
 
 use impresario_store::{Chunk, Journal, Seq, StoreError};
 
-/// A reader of one worker: most looks back go to the chunk just read or the one before.
+/// Chunks kept at hand: what is said of an event comes some chunks after it.
+const RECENT: usize = 16;
+
+/// A reader of one worker: most looks back go to a chunk that was read just before.
 pub(crate) struct Reader {
     journal: Arc<Journal>,
-    recent: RefCell<[Option<Arc<Chunk>>; 2]>,
+    recent: RefCell<VecDeque<Arc<Chunk>>>,
 }
 
 impl Reader {
@@ -20,7 +23,7 @@ impl Reader {
     }
 
     pub(crate) fn chunk(&self, seq: Seq) -> Result<Option<Arc<Chunk>>, StoreError> {
-        for chunk in self.recent.borrow().iter().flatten() {
+        for chunk in self.recent.borrow().iter() {
             if chunk.first() <= seq && seq <= chunk.last() {
                 return Ok(Some(Arc::clone(chunk)));
             }
@@ -28,10 +31,8 @@ impl Reader {
         let found = self.journal.chunk(seq)?;
         if let Some(chunk) = &found {
             let mut recent = self.recent.borrow_mut();
-            recent.swap(0, 1);
-            if let Some(first) = recent.first_mut() {
-                *first = Some(Arc::clone(chunk));
-            }
+            recent.truncate(RECENT - 1);
+            recent.push_front(Arc::clone(chunk));
         }
         Ok(found)
     }

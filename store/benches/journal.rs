@@ -28,6 +28,8 @@ impl WriterEvents for Quiet {
         1_777_881_600_000
     }
     fn appended(&self) {}
+    fn effects_asked(&self, _: usize) {}
+
     fn effects(&self, _: Vec<PendingEffect>) {}
     fn failed(&self, error: &StoreError) {
         panic!("the journal has stopped: {error}");

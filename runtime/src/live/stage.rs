@@ -71,6 +71,7 @@ impl Stage {
     ) -> Result<mpsc::UnboundedReceiver<PendingEffect>, StoreError> {
         let (effects, performing) = mpsc::unbounded_channel();
         let events = Events { stage: Arc::clone(self), effects };
+        events.effects_asked(pending.len());
         events.effects(pending);
         *self.writer.lock() = Some(Arc::new(Writer::start(Arc::clone(&self.journal), events)?));
         Ok(performing)
@@ -260,8 +261,11 @@ impl WriterEvents for Events {
         self.stage.bells.iter().for_each(Bell::ring);
     }
 
+    fn effects_asked(&self, count: usize) {
+        self.stage.effects.pending.fetch_add(count as u64, Ordering::AcqRel);
+    }
+
     fn effects(&self, effects: Vec<PendingEffect>) {
-        self.stage.effects.pending.fetch_add(effects.len() as u64, Ordering::AcqRel);
         for effect in effects {
             let _ = self.effects.send(effect);
         }

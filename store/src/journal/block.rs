@@ -81,7 +81,7 @@ fn put_entry(raw: &mut Vec<u8>, entry: &Entry) {
         raw.extend_from_slice(&entry.dedup.to_be_bytes());
     }
     match &entry.erased {
-        Some(hash) => raw.extend_from_slice(hash),
+        Some(hash) => raw.extend_from_slice(hash.as_slice()),
         None => {
             varint::put(raw, entry.body.len() as u64);
             raw.extend_from_slice(&entry.body);
@@ -167,7 +167,7 @@ fn take_entry(raw: &Bytes, rest: &mut &[u8], seq: Seq, at_ms: &mut i64) -> Optio
     if flags & FLAG_ERASED != 0 {
         let hash = varint::take_array(rest)?;
         let mut entry = Entry::new(seq, *at_ms, partition, topic, writer, cause, dedup, Bytes::new(), None);
-        entry.erased = Some(hash);
+        entry.erased = Some(Box::new(hash));
         return Some(entry);
     }
     let length = usize::try_from(varint::take(rest)?).ok()?;

@@ -23,6 +23,9 @@ use crate::{Engine, Op, StoreError, WriteBatch};
 
 const SCAN_ROWS: usize = 4_096;
 
+/// Entries of one chunk: a larger one would be memory that the allocator asks the system for anew each time.
+const CHUNK_ENTRIES: usize = 256;
+
 pub(super) struct Core {
     next_seq: Seq,
     last_at: i64,
@@ -40,10 +43,11 @@ pub(super) struct Core {
 /// What goes to the engine in one batch.
 #[derive(Default)]
 pub(super) struct Group {
-    /// Entries that no reader has seen yet.
-    pub(super) entries: Vec<Entry>,
-    /// Entries that readers see already.
+    /// The newest entries, not a whole chunk yet.
+    entries: Vec<Entry>,
     chunks: Vec<Arc<Chunk>>,
+    /// So many chunks are seen by readers already.
+    shown: usize,
     /// Bytes of the bodies of its entries.
     bytes: usize,
     /// Whether it holds rows of agents' state, which are read from the engine.
@@ -140,8 +144,8 @@ impl Core {
 
     /// Fires timers due by `now_ms`, up to a group's worth; true where more are due.
     pub(super) fn fire_due(&mut self, now_ms: i64, group: &mut Group) -> bool {
-        let before = group.entries.len();
-        while group.entries.len() - before < self.limits.timers_per_group_max {
+        let before = group.len();
+        while group.len() - before < self.limits.timers_per_group_max {
             let Some((key, waiting)) = self.timers.pop_due(now_ms) else { return false };
             self.last_at = self.last_at.max(key.due_ms).max(waiting.set_ms);
             let entry = NewEntry {
@@ -249,7 +253,7 @@ impl Core {
         self.next_seq += 1;
         let NewEntry { partition, topic, cause, dedup, body, decoded } = entry;
         group.bytes += body.len();
-        group.entries.push(Entry::new(seq, self.last_at, partition, topic, writer, cause, dedup, body, decoded));
+        group.push(Entry::new(seq, self.last_at, partition, topic, writer, cause, dedup, body, decoded));
         seq
     }
 
@@ -310,14 +314,30 @@ impl Group {
         !self.has_state && self.bytes < bytes_max && self.len() + self.batch.ops.len() < entries_max
     }
 
-    /// The entries nobody has seen yet, for readers to see.
-    pub(super) fn show(&mut self) -> Option<Arc<Chunk>> {
-        if self.entries.is_empty() {
-            return None;
+    fn push(&mut self, entry: Entry) {
+        if self.entries.len() == CHUNK_ENTRIES {
+            self.end_chunk();
         }
-        let chunk = Arc::new(Chunk { entries: std::mem::take(&mut self.entries) });
-        self.chunks.push(Arc::clone(&chunk));
-        Some(chunk)
+        if self.entries.is_empty() {
+            self.entries.reserve_exact(CHUNK_ENTRIES);
+        }
+        self.entries.push(entry);
+    }
+
+    fn end_chunk(&mut self) {
+        if !self.entries.is_empty() {
+            let mut entries = std::mem::take(&mut self.entries);
+            // Of a few entries a thousand chunks may be made a second, and kept a while.
+            entries.shrink_to_fit();
+            self.chunks.push(Arc::new(Chunk { entries }));
+        }
+    }
+
+    /// The entries nobody has seen yet, for readers to see.
+    pub(super) fn show(&mut self) -> impl Iterator<Item = Arc<Chunk>> {
+        self.end_chunk();
+        let from = std::mem::replace(&mut self.shown, self.chunks.len());
+        self.chunks.iter().skip(from).map(Arc::clone)
     }
 }
 

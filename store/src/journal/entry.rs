@@ -52,7 +52,7 @@ pub struct Entry {
     /// Keyed hash of the client's message id; 0 for none.
     pub dedup: u64,
     /// Hash of the body that was erased; `None` while the body is there.
-    pub erased: Option<BodyHash>,
+    pub erased: Option<Box<BodyHash>>,
     /// Version byte and MessagePack.
     pub body: Bytes,
     /// The body as its Rust type, once somebody has looked.
@@ -114,12 +114,12 @@ impl Entry {
 
     /// BLAKE3 of the body, also of one that is erased.
     pub fn body_hash(&self) -> BodyHash {
-        self.erased.unwrap_or_else(|| *blake3::hash(&self.body).as_bytes())
+        self.erased.as_deref().copied().unwrap_or_else(|| *blake3::hash(&self.body).as_bytes())
     }
 
     /// Forgets the body; its hash stays.
     pub(super) fn erase(&mut self) {
-        self.erased = Some(self.body_hash());
+        self.erased = Some(Box::new(self.body_hash()));
         self.body = Bytes::new();
         self.decoded = OnceLock::new();
     }

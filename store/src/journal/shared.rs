@@ -252,9 +252,7 @@ impl Journal {
     }
 
     fn show(&self, core: &Core, group: &mut Group) {
-        if let Some(chunk) = group.show() {
-            self.tail.push(chunk);
-        }
+        self.tail.push(group.show());
         self.head.store(core.head(), Ordering::Release);
         self.last_at.store(core.last_at(), Ordering::Release);
     }

@@ -23,13 +23,16 @@ impl Tail {
         Self { chunks: RwLock::default(), entries_max, bytes_max }
     }
 
-    pub(super) fn push(&self, chunk: Arc<Chunk>) {
-        let bytes = chunk.entries.iter().map(|entry| entry.body.len()).sum();
+    pub(super) fn push(&self, newest: impl Iterator<Item = Arc<Chunk>>) {
+        let bytes = |chunk: &Chunk| chunk.entries.iter().map(|entry| entry.body.len()).sum();
+        let newest: Vec<(usize, _)> = newest.map(|chunk| (bytes(&chunk), chunk)).collect();
         let mut dropped = Vec::new();
         let mut chunks = self.chunks.write();
-        chunks.entries += chunk.entries.len();
-        chunks.bytes += bytes;
-        chunks.queue.push_back((bytes, chunk));
+        for (bytes, chunk) in newest {
+            chunks.entries += chunk.entries.len();
+            chunks.bytes += bytes;
+            chunks.queue.push_back((bytes, chunk));
+        }
         while chunks.queue.len() > 1 && (chunks.entries > self.entries_max || chunks.bytes > self.bytes_max) {
             if let Some((bytes, chunk)) = chunks.queue.pop_front() {
                 chunks.entries -= chunk.entries.len();

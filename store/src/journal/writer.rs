@@ -45,6 +45,8 @@ pub trait WriterEvents: Send + Sync + 'static {
     fn now_ms(&self) -> i64;
     /// New entries can be read.
     fn appended(&self);
+    /// So many effects are asked for; they come to [`Self::effects`] once they are durable.
+    fn effects_asked(&self, count: usize);
     /// These effects are durable and may be performed.
     fn effects(&self, effects: Vec<PendingEffect>);
     /// The journal has stopped: nothing is accepted any more.
@@ -275,6 +277,9 @@ impl<E: WriterEvents> Run<E> {
             tracing::info!("there is room on the disk again: writing goes on");
         }
         self.groups.fetch_add(u64::from(any || appended), Ordering::Relaxed);
+        if !effects.is_empty() {
+            self.events.effects_asked(effects.len());
+        }
         self.unsynced_effects.extend(effects);
         let mut synced = Vec::new();
         for ((reply, receipt), waits) in replies.into_iter().zip(receipts).zip(waits_for_disk) {

@@ -147,6 +147,8 @@ impl WriterEvents for Owner {
         }
     }
 
+    fn effects_asked(&self, _: usize) {}
+
     fn effects(&self, effects: Vec<PendingEffect>) {
         self.0.effects.lock().extend(effects);
     }
