@@ -40,6 +40,13 @@ pub struct RuntimeLimits {
     pub effects_at_once_max: usize,
     /// Attempts at one effect before it is given up, visibly.
     pub effect_attempts_max: u32,
+    /// How late a timer may fire together with others on a clock that moves by itself. Where they are later,
+    /// after downtime or a step of the clock, they fire one instant after another.
+    pub timers_late_ms_max: i64,
+    /// How long one such instant waits for the agents to come to rest.
+    pub rest_wait_ms_max: i64,
+    /// How long catching up may go instant by instant; what is left then is fired in a thousand steps.
+    pub exact_ms_max: i64,
     /// How long a query may take.
     pub query_ms_max: u64,
 }
@@ -66,6 +73,9 @@ impl Default for RuntimeLimits {
             entry_attempts_max: 3,
             effects_at_once_max: 64,
             effect_attempts_max: 8,
+            timers_late_ms_max: 1_000,
+            rest_wait_ms_max: 10_000,
+            exact_ms_max: 10_000,
             query_ms_max: 5_000,
         }
     }

@@ -259,7 +259,7 @@ fn crashes(scenario: &Scenario, plain: &RunOptions, first: &Outcome, samples: us
                 return Some("the process did not die".to_owned());
             }
             // An agent that broke once before the crash does not break again after it.
-            let exact = !clock_goes_on && scenario.faults.panics.is_empty();
+            let exact = scenario.faults.panics.is_empty();
             differs(first, other, exact).or_else(|| {
                 let said_anew = exact && lines(&first.trace) != lines(&other.trace);
                 said_anew.then(|| format!("something else is said\n{}", diff::unified(&first.trace, &other.trace)))

@@ -73,11 +73,14 @@ pub struct Driver {
     sink: Arc<Direct>,
     seats: Vec<Seat>,
     rotate: usize,
+    /// Where time is to go: it gets there from one due timer to the next.
+    until_ms: i64,
     outside: OwnRuntime,
 }
 
 impl Driver {
-    /// Starts the troupe over `journal`, at the journal's last instant or `now_ms`, the later.
+    /// Starts the troupe over `journal`, at its last instant; by the first [`Self::settle`] time goes on to
+    /// `now_ms` from one due timer to the next, as it would have without the time in between.
     ///
     /// # Errors
     /// A troupe put together wrongly, or the store's error.
@@ -86,7 +89,7 @@ impl Driver {
         let mut troupe = troupe;
         // Time passes at will here: state is written behind by entries and keys alone.
         troupe.limits.unwritten_ms_max = i64::MAX;
-        let now_ms = journal.last_at().map_or(now_ms, |last| last.max(now_ms));
+        let (until_ms, now_ms) = (now_ms, journal.last_at().unwrap_or(now_ms));
         let pending = journal.pending_effects()?;
         let sink = Arc::new(Direct {
             journal: Arc::clone(&journal),
@@ -95,7 +98,8 @@ impl Driver {
         });
         let homes = homes(&journal, &troupe.agents)?;
         let seats = homes.into_iter().map(|home| Seat { home, worker: None, again_ms: Some(now_ms) }).collect();
-        let mut driver = Self { journal, troupe, seed, sink, seats, rotate: 0, outside: OwnRuntime::default() };
+        let mut driver =
+            Self { journal, troupe, seed, sink, seats, rotate: 0, until_ms, outside: OwnRuntime::default() };
         for seat in 0..driver.seats.len() {
             driver.take_seat(seat)?;
         }
@@ -130,6 +134,14 @@ impl Driver {
     /// # Errors
     /// The store's error.
     pub fn submit(&mut self, commit: Commit) -> Result<Receipt, RuntimeError> {
+        if self.now_ms() < self.until_ms {
+            // What comes from outside comes after all that was due before.
+            self.settle()?;
+        }
+        self.append(commit)
+    }
+
+    fn append(&self, commit: Commit) -> Result<Receipt, RuntimeError> {
         let (receipt, effects) = self.journal.commit_one(self.now_ms(), commit)?;
         self.sink.effects.lock().extend(effects);
         Ok(receipt)
@@ -162,12 +174,21 @@ impl Driver {
     }
 
     /// Lets every agent fold until all is quiet, effects and jobs done. Time goes on only where a failed
-    /// worker waits for its restart.
+    /// worker waits for its restart, and to the instant the driver was started for.
     ///
     /// # Errors
     /// [`RuntimeError::Suspended`] where a worker is down for good and all others are quiet; the
     /// store's error.
     pub fn settle(&mut self) -> Result<(), RuntimeError> {
+        let settled = self.settle_on_the_way();
+        if settled.is_err() {
+            // Time stays where somebody is down; it does not go on behind the caller's back later.
+            self.until_ms = self.now_ms();
+        }
+        settled
+    }
+
+    fn settle_on_the_way(&mut self) -> Result<(), RuntimeError> {
         for _ in 0..SETTLE_STEPS_MAX {
             let mut quiet = !self.perform_effects()?;
             let count = self.seats.len();
@@ -180,6 +201,9 @@ impl Driver {
                 continue;
             }
             if self.are_all_at_head() {
+                if self.pass_on()? {
+                    continue;
+                }
                 return Ok(());
             }
             if !self.wake_next()? {
@@ -201,6 +225,18 @@ impl Driver {
             self.pass_to(now_ms)?;
         }
         Ok(due)
+    }
+
+    /// Goes one step towards where time is to be; false where it is there.
+    fn pass_on(&mut self) -> Result<bool, RuntimeError> {
+        if self.now_ms() >= self.until_ms {
+            return Ok(false);
+        }
+        match self.journal.next_due().filter(|due| *due <= self.until_ms) {
+            Some(due) => self.pass_to(due)?,
+            None => drop(self.sink.now_ms.fetch_max(self.until_ms, Ordering::AcqRel)),
+        }
+        Ok(true)
     }
 
     fn suspended(&self) -> RuntimeError {
@@ -293,7 +329,7 @@ impl Driver {
                 let performed = self.outside.block_on(|| performer.perform(effect.body.clone(), call, journal));
                 match performed {
                     Ok(outcome) => {
-                        self.submit(answered(&self.journal, &effect, outcome)?)?;
+                        self.append(answered(&self.journal, &effect, outcome)?)?;
                         break;
                     }
                     Err(EffectError::Retry { .. }) if attempt < self.troupe.limits.effect_attempts_max => {}
@@ -315,7 +351,7 @@ impl Driver {
         attempts: u32,
     ) -> Result<(), RuntimeError> {
         let commit = given_up(&self.journal, effect, name, why, attempts)?;
-        self.submit(commit)?;
+        self.append(commit)?;
         Ok(())
     }
 
@@ -324,13 +360,8 @@ impl Driver {
     /// # Errors
     /// As [`Self::settle`].
     pub fn advance_to(&mut self, until_ms: i64) -> Result<(), RuntimeError> {
-        self.settle()?;
-        while let Some(due) = self.journal.next_due().filter(|due| *due <= until_ms) {
-            self.pass_to(due)?;
-            self.settle()?;
-        }
-        self.sink.now_ms.fetch_max(until_ms, Ordering::AcqRel);
-        Ok(())
+        self.until_ms = self.until_ms.max(until_ms);
+        self.settle()
     }
 
     /// The clock goes to `now_ms`; what is due by then is appended.

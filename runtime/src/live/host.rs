@@ -91,11 +91,16 @@ impl Host {
     /// Appends, and answers once the commit is in (on disk, if it asks for that).
     ///
     /// # Errors
-    /// [`StoreError::Busy`] where too much waits already, [`StoreError::Closed`] once the host is
-    /// being stopped; the store's other errors.
+    /// [`StoreError::Busy`] where too much waits already or many timers that came due in between are
+    /// to come first, [`StoreError::Closed`] once the host is being stopped; the store's other errors.
     pub async fn submit(&self, commit: Commit) -> Result<Receipt, RuntimeError> {
         if self.stage.is_shut() {
             return Err(StoreError::Closed.into());
+        }
+        if self.stage.is_stepping() {
+            self.stage.wake_writer();
+            let within = Duration::from_millis(self.stage.limits().query_ms_max);
+            self.wait_until(|| !self.stage.is_stepping(), within).await.map_err(|_| StoreError::Busy)?;
         }
         let (reply, answer) = oneshot::channel();
         let writer = self.stage.writer()?;

@@ -12,6 +12,7 @@ mod message;
 mod observe;
 mod spawn;
 mod stage;
+mod time;
 
 pub use host::Host;
 pub(crate) use spawn::{OwnRuntime, off_thread};

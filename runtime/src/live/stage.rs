@@ -10,7 +10,12 @@ use parking_lot::Mutex;
 use ractor::ActorRef;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::{bell::Bell, counts::EffectCounts, message::WorkerMessage};
+use super::{
+    bell::Bell,
+    counts::EffectCounts,
+    message::WorkerMessage,
+    time::{JournalTime, Seen},
+};
 use crate::{
     Clock, Failure, RunSeed, RuntimeLimits, Troupe,
     clock::process_ms,
@@ -25,7 +30,7 @@ pub(super) struct Stage {
     writer: Mutex<Option<Arc<Writer>>>,
     pub(super) troupe: Troupe,
     seed: RunSeed,
-    clock: Arc<dyn Clock>,
+    time: JournalTime,
     pub(super) homes: Vec<Home>,
     pub(super) bells: Vec<Bell>,
     /// Why a worker fell, until its supervisor asks.
@@ -52,7 +57,7 @@ impl Stage {
             writer: Mutex::new(None),
             troupe,
             seed,
-            clock,
+            time: JournalTime::new(clock),
             bells: homes.iter().map(|_| Bell::default()).collect(),
             falls: Mutex::new(homes.iter().map(|_| None).collect()),
             homes,
@@ -90,7 +95,30 @@ impl Stage {
     }
 
     pub(super) fn now_ms(&self) -> i64 {
-        self.clock.now_ms()
+        self.time.clock.now_ms()
+    }
+
+    /// The instant the journal may be at now: the clock's, or that of a timer which is to come first.
+    fn journal_ms(&self) -> i64 {
+        let seen = Seen {
+            clock_ms: self.time.clock.now_ms(),
+            last_ms: self.journal.last_at(),
+            next_due_ms: self.journal.next_due(),
+            process_ms: process_ms(),
+        };
+        self.time.now_ms(&seen, self.limits(), || self.are_at_rest())
+    }
+
+    /// Whether timers that came due in between fire one after another, so that others must wait.
+    pub(super) fn is_stepping(&self) -> bool {
+        self.time.is_stepping(|| self.journal.next_due(), self.limits())
+    }
+
+    /// Whether every worker that is at work has folded all there is, and nothing of it is on its way.
+    fn are_at_rest(&self) -> bool {
+        let rests =
+            |home: &Home| !home.is_at_work() || home.rests().is_some_and(|cursor| cursor >= self.journal.head());
+        self.homes.iter().all(rests)
     }
 
     pub(super) fn performer(&self, name: &str) -> Option<Arc<dyn AnyPerformer>> {
@@ -192,6 +220,16 @@ impl Stage {
 
     pub(super) fn progressed(&self) {
         self.progress.notify_waiters();
+        if self.time.is_behind() && self.are_at_rest() {
+            self.wake_writer();
+        }
+    }
+
+    /// Has the writer look at the time now.
+    pub(super) fn wake_writer(&self) {
+        if let Ok(writer) = self.writer() {
+            let _ = writer.try_send(Commit::new(impresario_store::OUTSIDE), Box::new(|_| {}));
+        }
     }
 
     pub(super) fn writer(&self) -> Result<Arc<Writer>, StoreError> {
@@ -254,7 +292,7 @@ struct Events {
 
 impl WriterEvents for Events {
     fn now_ms(&self) -> i64 {
-        self.stage.now_ms()
+        self.stage.journal_ms()
     }
 
     fn appended(&self) {

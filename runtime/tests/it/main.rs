@@ -1,6 +1,7 @@
 //! The runtime's tests, on toy agents.
 
 mod busy;
+mod clock;
 mod crash;
 mod determinism;
 mod effects;

@@ -67,7 +67,7 @@ pub struct Crash {
     /// after a `kill -9`.
     pub unsynced_lost: bool,
     /// Whether the clock goes on while the process is down, so that all that fell due since the journal's
-    /// end comes at once; else time stands until the new process is there.
+    /// end is lived through at the start; else time stands until the new process is there.
     pub clock_goes_on: bool,
 }
 

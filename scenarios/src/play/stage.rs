@@ -169,8 +169,8 @@ impl Stage {
             let troupe = (self.plan.casting)(self.plan.workers)
                 .limits(limits)
                 .disturbed(move |journal, agent, entry| breaker.disturb(journal, agent, entry));
-            // Time stands where the journal ends, so that what was due since then comes at its instant;
-            // or it went on, and all of that comes at once.
+            // Time stands where the journal ends; or it went on, and what was due since then comes first,
+            // each at its instant.
             let end_ms = journal.last_at().unwrap_or(self.plan.start_ms);
             let from_ms = if self.plan.clock_goes_on { at_ms } else { end_ms };
             let mut driver = Driver::start(journal, troupe, self.plan.seed, from_ms)?;
