@@ -6,7 +6,7 @@ use std::{hint::black_box, time::Instant};
 
 use impresario_agents::{
     profiles::Profile,
-    vocabulary::{EventKind, RawJson, Tracked},
+    vocabulary::{EventKind, KeptNode, RawJson, Tracked},
 };
 
 const EVENTS: u64 = 400_000;
@@ -68,5 +68,6 @@ fn event(kind: EventKind, name: &str, properties: &str, context: &str, person: u
         properties: RawJson::from_checked(properties),
         context: RawJson::from_checked(context),
         source: "bench".into(),
+        kept_node: KeptNode::default(),
     }
 }

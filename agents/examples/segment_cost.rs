@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Instant};
 
 use impresario_agents::{
     segmentation::{Condition, SegmentDefined, Segmentation},
-    vocabulary::{EventKind, Feature, ProfileChanged, RawJson, Tracked},
+    vocabulary::{EventKind, Feature, KeptNode, ProfileChanged, RawJson, Tracked},
 };
 use impresario_runtime::{
     Driver, Troupe, new_entry,
@@ -97,5 +97,6 @@ fn event(person: u64, at_ms: i64) -> Tracked {
         ),
         context: RawJson::default(),
         source: "bench".into(),
+        kept_node: KeptNode::default(),
     }
 }

@@ -4,6 +4,7 @@
 //! the control API; [`keys`] says who may do what; [`directory`] opens a data directory for whichever
 //! command needs one.
 
+pub mod allocator;
 mod app;
 pub mod bench;
 pub mod cli;

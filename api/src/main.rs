@@ -7,5 +7,6 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    impresario_api::allocator::keep_memory();
     impresario_api::run(impresario_agents::troupe)
 }

@@ -62,8 +62,12 @@ impl From<StoreError> for Trouble {
 
 type Handle<A> = Box<dyn Fn(&A, &mut Room<A>, &Folding<'_>) -> Result<bool, Trouble> + Send + Sync>;
 
+/// Touches the state an entry is for.
+type Touch<A> = Box<dyn Fn(&Room<A>, &Entry) -> usize + Send + Sync>;
+
 pub(crate) struct Route<A: Agent> {
     pub(crate) topic: String,
+    pub(crate) touch: Option<Touch<A>>,
     /// Every worker of the agent folds it, and its state is written first.
     pub(crate) shared: bool,
     pub(crate) handle: Handle<A>,
@@ -127,7 +131,17 @@ impl<A: Agent> Routes<A> {
         if self.by_topic.iter().any(|route| route.topic == topic) {
             self.wrong = Some(format!("agent `{}` routes topic `{topic}` twice", A::NAME));
         }
-        self.by_topic.push(Route { topic, shared, handle });
+        self.by_topic.push(Route { topic, touch: None, shared, handle });
+    }
+
+    /// Has the state of a `T`'s key touched beforehand, where many of them come (see [`Agent::touch`]).
+    pub fn touches<T: Topic>(&mut self, key: impl Fn(&T) -> A::Key + Send + Sync + 'static) {
+        if let Some(route) = self.by_topic.iter_mut().find(|route| route.topic == T::NAME) {
+            route.touch = Some(Box::new(move |room, entry| {
+                let body = entry.decode::<T>(T::VERSION);
+                body.map_or(0, |body| room.slots.touch(&key(body)))
+            }));
+        }
     }
 
     /// Listens to `T`, each for the key that `key` tells.

@@ -111,6 +111,11 @@ impl<A: Agent> Slots<A> {
         }
     }
 
+    /// Reads a little of a key's state, where it is in memory.
+    pub(crate) fn touch(&self, key: &A::Key) -> usize {
+        self.map.get(key).map_or(0, |slot| A::touch(&slot.state))
+    }
+
     /// The slot of a key that has state.
     pub(crate) fn find(&mut self, key: &A::Key) -> Result<Option<&mut Slot<A>>, StoreError> {
         if !self.complete && !self.map.contains_key(key) {

@@ -99,6 +99,11 @@ pub struct Rolling {
 }
 
 impl Days {
+    /// The newest day.
+    pub(super) fn newest(&self) -> Option<&Day> {
+        self.0.last()
+    }
+
     /// The day `day`, made new where there is none; `None` where it is too old to be kept.
     pub(super) fn at(&mut self, day: i32) -> Option<&mut Day> {
         let newest = self.0.last().map_or(day, |last| last.day);

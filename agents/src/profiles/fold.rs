@@ -208,7 +208,7 @@ impl Profile {
             (None, None) => return Vec::new(),
         };
         if !self.identifiers.note(&kind, value, event.at_ms) {
-            self.add_identifier(kind, value.clone(), event.at_ms);
+            self.add_identifier(kind, value.as_str().into(), event.at_ms);
         }
         let mut naming = Naming { named: Vec::new(), oddities: &mut self.oddities };
         naming.call(event);

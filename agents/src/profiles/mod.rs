@@ -50,10 +50,15 @@ impl Agent for Profiles {
 
     fn routes(routes: &mut Routes<Self>) {
         routes.on_many::<Tracked>();
+        routes.touches(Tracked::node);
         routes.on_many::<EventForwarded>();
         routes.on_many::<IdentifierClaimed>();
         routes.on_many::<MergeAsked>();
         routes.on_many::<IdentityConflict>();
+    }
+
+    fn touch(profile: &Profile) -> usize {
+        profile.touch()
     }
 
     fn merge(&self, winner: &mut Profile, loser: Profile, step: &mut Step<'_>) -> Result<(), AgentError> {

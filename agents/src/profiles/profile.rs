@@ -84,6 +84,22 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl Profile {
+    /// Reads a little of all that folding an event needs (see [`impresario_runtime::Agent::touch`]).
+    pub(super) fn touch(&self) -> usize {
+        let byte = |text: &str| text.as_bytes().first().copied().map_or(0, usize::from);
+        let identifiers = self.identifiers.iter().fold(0, |read: usize, known| read.wrapping_add(byte(&known.value)));
+        let newest = self.timeline.iter().next_back().map_or(0, |(stamp, _)| stamp.0 as usize);
+        let day = self.days.newest().map_or(0, |day| day.events as usize);
+        let shop = self.shop.as_deref().map_or(0, |shop| {
+            shop.viewed
+                .iter()
+                .next_back()
+                .map_or(0, |viewed| viewed.stamp.0 as usize)
+                .wrapping_add(shop.orders as usize)
+        });
+        [newest, day, self.hours.touch(), shop].into_iter().fold(identifiers, usize::wrapping_add)
+    }
+
     /// Takes in the profile `other`, which is the same person; what that changes here.
     pub(super) fn merge(&mut self, id: ProfileId, other: Self) -> ProfileChanged {
         self.id = Some(id);

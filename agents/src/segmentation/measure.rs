@@ -188,6 +188,15 @@ impl Item {
 }
 
 impl Measured {
+    /// Reads a little of it.
+    pub(super) fn touch(&self) -> usize {
+        match self {
+            Self::Instants(instants) => instants.last().map_or(0, |at| *at as usize),
+            Self::Log(items) => items.last().map_or(0, |item| item.at as usize),
+            _ => 0,
+        }
+    }
+
     /// Takes an event in; whether it counts.
     pub(super) fn add(&mut self, addition: Addition) -> bool {
         let Addition { at, tie, value, forget } = addition;

@@ -80,6 +80,7 @@ impl Agent for Segmentation {
 
     fn routes(routes: &mut Routes<Self>) {
         routes.on(|changed: &ProfileChanged| changed.profile);
+        routes.touches(|changed: &ProfileChanged| changed.profile);
         routes.on(|due: &MembershipDue| due.profile);
         routes.merges(|merged: &ProfileMerged| (merged.loser, merged.winner));
         routes.on_shared::<SegmentDefined>();
@@ -89,6 +90,10 @@ impl Agent for Segmentation {
         routes.on_many::<BackfillPage>();
         routes.on_many::<BackfillForwarded>();
         routes.on_many::<SweepPage>();
+    }
+
+    fn touch(person: &Person) -> usize {
+        person.touch()
     }
 
     fn merge(&self, winner: &mut Person, mut loser: Person, step: &mut Step<'_>) -> Result<(), AgentError> {

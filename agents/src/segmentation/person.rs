@@ -78,6 +78,15 @@ impl Person {
         self.profile
     }
 
+    /// Reads a little of all that looking at the person needs (see [`impresario_runtime::Agent::touch`]).
+    pub(super) fn touch(&self) -> usize {
+        let features = self.features.get(self.features.len() / 2).map_or(0, |(_, value)| *value as usize);
+        let measures = self.measures.iter().fold(0, |read: usize, (_, measured)| read.wrapping_add(measured.touch()));
+        // A line of memory holds two standings or so.
+        let standings = self.standings.iter().step_by(2).fold(0, |read: u32, one| read.wrapping_add(one.segment));
+        features.wrapping_add(measures).wrapping_add(standings as usize)
+    }
+
     pub(super) fn feature(&self, feature: Feature) -> Option<i64> {
         let place = self.features.binary_search_by_key(&feature, |(known, _)| *known).ok()?;
         self.features.get(place).map(|(_, value)| *value)

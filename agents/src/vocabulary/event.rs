@@ -1,7 +1,9 @@
+use std::sync::OnceLock;
+
 use impresario_runtime::{AgentKey, Topic};
 use serde::{Deserialize, Serialize};
 
-use super::{IdentifierKind, Millis, ProfileId, RawJson, identifier::node_of};
+use super::{IdentifierKind, Millis, ProfileId, RawJson, Text, identifier::node_of};
 
 /// Which of Segment's calls an event came as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,22 +33,22 @@ pub struct Tracked {
     pub kind: EventKind,
     /// The client's id of this event, at most 100 characters; the key of deduplication.
     #[serde(rename = "id")]
-    pub message_id: Box<str>,
+    pub message_id: Text,
     /// The person's id in the shop's own database.
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
-    pub user_id: Option<Box<str>>,
+    pub user_id: Option<Text>,
     /// The person's id on one device before they are known.
     #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
-    pub anonymous_id: Option<Box<str>>,
+    pub anonymous_id: Option<Text>,
     /// The earlier id an `alias` joins to `user_id`.
     #[serde(rename = "pid", default, skip_serializing_if = "Option::is_none")]
-    pub previous_id: Option<Box<str>>,
+    pub previous_id: Option<Text>,
     /// The group of a `group` call.
     #[serde(rename = "g", default, skip_serializing_if = "Option::is_none")]
-    pub group_id: Option<Box<str>>,
+    pub group_id: Option<Text>,
     /// The event's name for `track`, the page's or screen's name, else empty.
     #[serde(rename = "n", default, skip_serializing_if = "str::is_empty")]
-    pub name: Box<str>,
+    pub name: Text,
     /// When it happened by the journal's clock: `received - (sent - original)`, never later than
     /// `received_at_ms`. Milliseconds since 1970 UTC.
     #[serde(rename = "t")]
@@ -68,16 +70,36 @@ pub struct Tracked {
     pub context: RawJson,
     /// Which write key or import it came by; never the key itself.
     #[serde(rename = "s")]
-    pub source: Box<str>,
+    pub source: Text,
+    /// [`Tracked::node`], once somebody has asked.
+    #[serde(skip)]
+    pub kept_node: KeptNode,
+}
+
+/// A node that was worked out once; no part of what an event says.
+#[derive(Debug, Default)]
+pub struct KeptNode(OnceLock<ProfileId>);
+
+impl Clone for KeptNode {
+    /// A copy may be given other identifiers.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl PartialEq for KeptNode {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl Tracked {
     /// The node of the identifier it is filed under: the user id where there is one, else the anonymous id.
     pub fn node(&self) -> ProfileId {
-        match (&self.user_id, &self.anonymous_id) {
+        *self.kept_node.0.get_or_init(|| match (&self.user_id, &self.anonymous_id) {
             (Some(user_id), _) => node_of(&IdentifierKind::UserId, user_id),
             (None, anonymous_id) => node_of(&IdentifierKind::AnonymousId, anonymous_id.as_deref().unwrap_or_default()),
-        }
+        })
     }
 }
 

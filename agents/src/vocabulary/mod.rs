@@ -7,12 +7,15 @@ mod ids;
 mod json;
 mod profile;
 
-pub use event::{EventKind, Tracked};
+pub use event::{EventKind, KeptNode, Tracked};
 pub use feature::{Channel, Feature, Unit};
 pub use identifier::{Identifier, IdentifierKind};
 pub use ids::{ProfileId, ProfileIdError};
 pub use json::RawJson;
 pub use profile::{ProfileChanged, ProfileMerged, RhythmDelta};
+
+/// A text that is part of an event: short ones need no memory of their own.
+pub type Text = smol_str::SmolStr;
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 pub type Millis = i64;

@@ -12,7 +12,7 @@ use impresario_agents::{
         Aggregate, Comparison, Condition, Instant, PropertyFilter, SHRINKAGE_GAPS, SampleCondition, ScoreCondition,
         Selector, SequenceCondition, Span, Window, instant_of,
     },
-    vocabulary::{EventKind, Identifier, IdentifierKind, Millis, ProfileId, Tracked},
+    vocabulary::{EventKind, Identifier, IdentifierKind, Millis, ProfileId, Text, Tracked},
 };
 use serde_json::{Map, Value};
 
@@ -52,7 +52,7 @@ pub(crate) struct Known<'a> {
 impl Oracle {
     /// An event has come in.
     pub(crate) fn tracked(&mut self, tracked: &Tracked) {
-        let named = |kind: IdentifierKind, text: &Option<Box<str>>| Identifier::new(kind, text.as_deref()?);
+        let named = |kind: IdentifierKind, text: &Option<Text>| Identifier::new(kind, text.as_deref()?);
         let mut nodes: Vec<ProfileId> = [
             named(IdentifierKind::UserId, &tracked.user_id),
             named(IdentifierKind::AnonymousId, &tracked.anonymous_id),
@@ -235,7 +235,7 @@ impl<'a> Known<'a> {
         let meant = |event: &&Raw| {
             let tracked = &event.tracked;
             tracked.kind == selector.kind
-                && selector.name.as_ref().is_none_or(|name| *name == tracked.name)
+                && selector.name.as_ref().is_none_or(|name| **name == *tracked.name)
                 && selector.filters.iter().all(|filter| passes(event, filter, now))
                 && in_window(tracked.at_ms, window, now)
         };

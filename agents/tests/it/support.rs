@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use impresario_agents::{
     profiles::{Profile, Profiles},
-    vocabulary::{EventKind, Identifier, IdentifierKind, Millis, ProfileId, RawJson, Tracked},
+    vocabulary::{EventKind, Identifier, IdentifierKind, KeptNode, Millis, ProfileId, RawJson, Tracked},
 };
 use impresario_runtime::{
     Driver, Topic, Troupe, each_entry,
@@ -32,6 +32,7 @@ pub(crate) fn event(kind: EventKind, message_id: &str, at_ms: Millis) -> Tracked
         properties: RawJson::default(),
         context: RawJson::default(),
         source: "test".into(),
+        kept_node: KeptNode::default(),
     }
 }
 

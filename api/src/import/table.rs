@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use impresario_agents::vocabulary::{EventKind, RawJson, Tracked};
+use impresario_agents::vocabulary::{EventKind, KeptNode, RawJson, Text, Tracked};
 use jiff::tz::TimeZone;
 
 use super::{Decimal, Mapping, Separator, TimeFormat, limits::TABLE_NAME_BYTES_MAX};
@@ -279,6 +279,7 @@ impl Table {
             properties: RawJson::from_checked(if identify { traits } else { properties }),
             context: RawJson::default(),
             source: "import".into(),
+            kept_node: KeptNode::default(),
         };
         Ok(RowEvent { event, traits: beside })
     }
@@ -295,7 +296,7 @@ impl Table {
         })
     }
 
-    fn id(&self, cells: &[Cow<'_, str>], column: Option<usize>, what: &str) -> Result<Option<Box<str>>, Fault> {
+    fn id(&self, cells: &[Cow<'_, str>], column: Option<usize>, what: &str) -> Result<Option<Text>, Fault> {
         let text = column.map(|column| cell(cells, column)).unwrap_or_default();
         if text.len() > TABLE_NAME_BYTES_MAX || text.contains('\0') {
             return Err(format!("its {what} is longer than {TABLE_NAME_BYTES_MAX} bytes, or holds a NUL").into());

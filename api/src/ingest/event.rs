@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use impresario_agents::vocabulary::{EventKind, Millis, RawJson, Tracked};
+use impresario_agents::vocabulary::{EventKind, KeptNode, Millis, RawJson, Text as KeptText, Tracked};
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
@@ -106,7 +106,7 @@ pub(super) fn tracked(
     }
     check_order(kind, name, properties.unwrap_or_default())?;
     let times = times(item, envelope)?;
-    let message_id: Box<str> = match text(item.message_id.as_ref(), "messageId", MESSAGE_ID_CHARS_MAX * 4)? {
+    let message_id: KeptText = match text(item.message_id.as_ref(), "messageId", MESSAGE_ID_CHARS_MAX * 4)? {
         Some(id) if id.chars().count() > MESSAGE_ID_CHARS_MAX => return Err(Reason::TooLong("messageId")),
         Some(id) => id.into(),
         None => made_id(item, index, envelope).into(),
@@ -126,6 +126,7 @@ pub(super) fn tracked(
         properties: raw(properties),
         context: raw(context.as_deref()),
         source: envelope.source.into(),
+        kept_node: KeptNode::default(),
     })
 }
 

@@ -22,10 +22,13 @@ use crate::{
     disturbance::Disturbance,
     journal_reader::Reader,
     letters::{Letters, again_topic},
-    routes::{Room, SharedBox, Trouble},
+    routes::{Room, Route, SharedBox, Trouble},
     slots::Slots,
     step::{Context, Folding, Outputs},
 };
+
+/// Entries whose states are touched together before they are folded.
+const TOUCHED_AHEAD: usize = 32;
 
 /// How many entries of others a step passes by at most, in steps' worth of its own.
 const PASSED_PER_STEP: usize = 16;
@@ -127,7 +130,10 @@ impl<A: Agent> Worker<A> {
         while next <= cursor {
             let chunk = self.room.context.reader.chunk(next);
             let Some(chunk) = chunk.map_err(|error| Failure::of_worker(error.to_string()))? else { break };
-            for entry in chunk.from(next).iter().take_while(|entry| entry.seq <= cursor) {
+            for (place, entry) in chunk.from(next).iter().take_while(|entry| entry.seq <= cursor).enumerate() {
+                if place.is_multiple_of(TOUCHED_AHEAD) {
+                    self.touch_ahead(chunk.from(entry.seq));
+                }
                 self.cursor = entry.seq;
                 // What was folded once is folded again: if not, the program or the store is not what it was.
                 self.handle(entry).map_err(|trouble| {
@@ -143,6 +149,23 @@ impl<A: Agent> Worker<A> {
         self.room.outputs.writes.extend(forgotten);
         self.show();
         Ok(())
+    }
+
+    /// Lets the processor fetch what the next entries need.
+    fn touch_ahead(&self, entries: &[Entry]) {
+        let mut read = 0_usize;
+        for entry in entries.iter().take(TOUCHED_AHEAD) {
+            let touch = self.route_of(entry).and_then(|route| route.touch.as_ref());
+            if let Some(touch) = touch.filter(|_| entry.erased.is_none() && self.room.context.owns(entry.partition)) {
+                read = read.wrapping_add(touch(&self.room, entry));
+            }
+        }
+        std::hint::black_box(read);
+    }
+
+    fn route_of(&self, entry: &Entry) -> Option<&Route<A>> {
+        let index = self.table.get(usize::from(entry.topic.0)).copied().flatten();
+        index.and_then(|index| self.routes.by_topic.get(index))
     }
 
     /// Folds one entry; true where it was this worker's.
@@ -246,7 +269,10 @@ impl<A: Agent> Worker<A> {
         while *folded < own_max && passed < passed_max {
             let chunk = self.room.context.reader.chunk(self.cursor + 1);
             let Some(chunk) = chunk.map_err(|error| at(self.cursor + 1, error.into()))? else { break };
-            for entry in chunk.from(self.cursor + 1) {
+            for (place, entry) in chunk.from(self.cursor + 1).iter().enumerate() {
+                if place.is_multiple_of(TOUCHED_AHEAD) {
+                    self.touch_ahead(chunk.from(entry.seq));
+                }
                 if let Some(why) = self.poison.remove(&entry.seq) {
                     self.set_aside(entry, &why).map_err(|error| at(entry.seq, error.into()))?;
                     self.cursor = entry.seq;

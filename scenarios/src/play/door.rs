@@ -1,6 +1,6 @@
 //! The door: an event of the scenario as a client's event, taken in as over HTTP.
 
-use impresario_agents::vocabulary::{Millis, RawJson, Tracked};
+use impresario_agents::vocabulary::{KeptNode, Millis, RawJson, Tracked};
 use impresario_runtime::{
     Driver, RuntimeError, new_entry,
     store::{Commit, Durability, OUTSIDE, Receipt},
@@ -28,6 +28,7 @@ pub(super) fn tracked(scenario: &Scenario, send: &Send, at_ms: Millis) -> Tracke
         properties: json(&send.properties),
         context: json(&send.context),
         source: "scenario".into(),
+        kept_node: KeptNode::default(),
     }
 }
 

@@ -204,7 +204,7 @@ impl Seen {
 
     fn tracked(&mut self, entry: &Entry, tracked: &Tracked) {
         self.facts.events += 1;
-        if let Some(first) = self.facts.message_ids.insert(tracked.message_id.clone(), entry.seq) {
+        if let Some(first) = self.facts.message_ids.insert(tracked.message_id.as_str().into(), entry.seq) {
             self.facts.twice.push((first, entry.seq));
         }
         let verb = match tracked.kind {

@@ -2,7 +2,7 @@
 
 use impresario_agents::{
     profiles::Profile,
-    vocabulary::{EventKind, Millis, ProfileChanged, RawJson, Tracked},
+    vocabulary::{EventKind, Millis, ProfileChanged, RawJson, Text, Tracked},
 };
 use impresario_runtime::{
     DeadLetter,
@@ -134,7 +134,7 @@ fn the_largest_profile_there_can_be_fits_one_entry() {
         let at_ms = START + round;
         let traits: serde_json::Map<_, _> =
             (0..15).map(|index| (long(&format!("{round}-{index}-"), 255), heavy.clone())).collect();
-        let source: Box<str> = long("source", 500).into();
+        let source: Text = long("source", 500).into();
         let identify = event(EventKind::Identify, &format!("i{round}"), at_ms).properties(&traits.clone().into());
         let group = event(EventKind::Group, &format!("g{round}"), at_ms).properties(&traits.into());
         let group = Tracked { group_id: Some(long(&format!("{round}-"), 255).into()), ..group };

@@ -9,7 +9,7 @@ use impresario_agents::{
         Segmentation, Trigger, check, members_at, preview,
     },
     troupe,
-    vocabulary::{Millis, ProfileId, Tracked},
+    vocabulary::{Millis, ProfileId, Text, Tracked},
 };
 use impresario_runtime::{
     Driver, RuntimeError, Topic, each_entry, new_entry,
@@ -213,7 +213,7 @@ pub(super) fn defined(place: usize, condition: &Condition) -> SegmentDefined {
 }
 
 pub(super) fn tracked(sent: &Sent, number: usize, now: Millis) -> Tracked {
-    let user = |place: usize| format!("user-{place}").into_boxed_str();
+    let user = |place: usize| Text::from(format!("user-{place}"));
     let at = now - sent.late_ms;
     let made = Tracked {
         user_id: sent.user.map(user),
