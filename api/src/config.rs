@@ -98,7 +98,7 @@ section! {
             what: "an address and a port, such as `127.0.0.1:8080` or `[::1]:8080`",
         };
         /// Threads for HTTP; the agents have their own.
-        threads: usize = 2, number(1, 256);
+        threads: usize = 1, number(1, 256);
         /// Connections at once; more are closed unheard.
         connections_max: usize = 16_384, number(1, 1_000_000);
         /// How long a connection may take for the head of a request, or stay idle.

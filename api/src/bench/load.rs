@@ -26,6 +26,8 @@ pub struct Load {
     pub profiles: u64,
     /// How long.
     pub duration: Duration,
+    /// Events a second at most, over all connections; `None` for as many as are taken.
+    pub rate: Option<u64>,
     /// After how many events to stop before that.
     pub events_max: u64,
     /// When the events happened, RFC 3339.
@@ -78,7 +80,14 @@ impl Load {
         let mut outcome = Outcome { event_bytes: bodies.event_bytes(), ..Outcome::default() };
         let share = self.events_max / self.connections.max(1);
         let watch = Watch::start();
+        // The connections take turns, so that the load is even.
+        let turn = self.rate.map(|rate| Duration::from_secs_f64(self.batch as f64 / rate.max(1) as f64));
+        let mut due = turn.unwrap_or_default() * u32::try_from(connection).unwrap_or_default();
         while watch.passed() < self.duration && outcome.events < share && !stop.load(Ordering::Relaxed) {
+            if let Some(turn) = turn {
+                std::thread::sleep(due.saturating_sub(watch.passed()));
+                due += turn * u32::try_from(self.connections).unwrap_or(1);
+            }
             let body = bodies.next_batch();
             loop {
                 let sent = Watch::start();

@@ -58,6 +58,9 @@ pub struct IngestArgs {
     /// How long to send
     #[arg(long, default_value_t = 10)]
     pub seconds: u64,
+    /// Events a second at most [default: as many as are taken]
+    #[arg(long)]
+    pub rate: Option<u64>,
     /// Segments defined before
     #[arg(long, default_value_t = 100)]
     pub segments: usize,
@@ -246,6 +249,7 @@ fn load(args: &IngestArgs, server: &Server) -> Load {
         batch: args.batch,
         profiles: args.profiles,
         duration: Duration::from_secs(args.seconds),
+        rate: args.rate,
         events_max: args.events,
         timestamp: timestamp(),
     }
@@ -261,7 +265,7 @@ type Yardsticks = (Option<f64>, Option<f64>);
 fn yardsticks(args: &IngestArgs, directory: &Path) -> Result<Yardsticks, BenchError> {
     let server = Server::start(&directory.join("door"), &["--parse-only"])?;
     let duration = Duration::from_secs(args.seconds.clamp(1, 5));
-    let load = Load { duration, ..load(args, &server) };
+    let load = Load { duration, rate: None, ..load(args, &server) };
     let watch = Watch::start();
     let outcome = load.run()?;
     let parse_only = outcome.events as f64 / watch.passed().as_secs_f64();

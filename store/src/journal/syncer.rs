@@ -4,7 +4,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::{JoinHandle, ThreadId},
@@ -32,6 +32,8 @@ pub(super) struct Syncer {
     groups: Option<SyncSender<Made>>,
     thread: Option<JoinHandle<Result<(), StoreError>>>,
     thread_id: ThreadId,
+    /// Groups handed over and not answered yet.
+    under_way: Arc<AtomicUsize>,
 }
 
 impl Syncer {
@@ -41,8 +43,10 @@ impl Syncer {
         sync_micros: Arc<AtomicU64>,
     ) -> Result<Self, StoreError> {
         let (groups, made) = sync_channel(GROUPS_MAX);
+        let under_way = Arc::new(AtomicUsize::new(0));
+        let left = Arc::clone(&under_way);
         let run = move || {
-            let ended = catch_unwind(AssertUnwindSafe(|| run(&journal, events.as_ref(), &made, &sync_micros)));
+            let ended = catch_unwind(AssertUnwindSafe(|| run(&journal, events.as_ref(), &made, &sync_micros, &left)));
             let panicked =
                 |_| Err(journal.fail(StoreError::Stopped { first: "the thread that syncs panicked".into() }));
             ended.unwrap_or_else(panicked)
@@ -52,11 +56,16 @@ impl Syncer {
             .spawn(run)
             .map_err(|error| StoreError::Io { what: "start the thread that syncs".into(), error })?;
         let thread_id = thread.thread().id();
-        Ok(Self { groups: Some(groups), thread: Some(thread), thread_id })
+        Ok(Self { groups: Some(groups), thread: Some(thread), thread_id, under_way })
     }
 
     pub(super) fn thread_id(&self) -> ThreadId {
         self.thread_id
+    }
+
+    /// Whether a sync is under way or about to be.
+    pub(super) fn is_busy(&self) -> bool {
+        self.under_way.load(Ordering::Acquire) > 0
     }
 
     /// Has a group synced; where too many wait, waits.
@@ -65,6 +74,7 @@ impl Syncer {
     /// What the disk said, where it has failed.
     pub(super) fn hand_over(&mut self, made: Made) -> Result<(), StoreError> {
         let Some(groups) = &self.groups else { return Err(StoreError::Closed) };
+        self.under_way.fetch_add(1, Ordering::AcqRel);
         match groups.send(made) {
             Ok(()) => Ok(()),
             Err(unsent) => {
@@ -103,14 +113,17 @@ fn run(
     events: &impl WriterEvents,
     made: &Receiver<Made>,
     sync_micros: &AtomicU64,
+    under_way: &AtomicUsize,
 ) -> Result<(), StoreError> {
     while let Ok(first) = made.recv() {
         let mut groups = vec![first];
         groups.extend(made.try_iter().take(GROUPS_MAX));
         if let Err(error) = timed_sync(journal, sync_micros) {
+            under_way.store(0, Ordering::Release);
             groups.into_iter().chain(made.try_iter()).for_each(|group| group.refuse(&error));
             return Err(error);
         }
+        under_way.fetch_sub(groups.len(), Ordering::AcqRel);
         for Made { replies, effects } in groups {
             replies.into_iter().for_each(|(reply, receipt)| reply(receipt));
             if !effects.is_empty() {

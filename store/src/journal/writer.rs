@@ -8,7 +8,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
     thread::{JoinHandle, ThreadId},
     time::Duration,
@@ -33,6 +33,12 @@ pub type CommitReply = Box<dyn FnOnce(Result<Receipt, StoreError>) + Send>;
 /// The longest the thread sleeps: a wall clock that jumps, and room on a full disk, are seen by then,
 /// and what nobody waits for is on disk by then.
 const IDLE: Duration = Duration::from_millis(200);
+
+/// Entries that make a group of their own though the disk is busy with the one before.
+const GROUP_WORTH_MAKING: usize = 256;
+
+/// How often a group that waits for the disk looks whether it is free.
+const GATHERING: Duration = Duration::from_micros(200);
 
 struct Waiting {
     commit: Commit,
@@ -239,7 +245,18 @@ impl<E: WriterEvents> Run<E> {
             && bytes < limits.group_bytes_max
             && taken.len() < limits.queue_commits_max
         {
-            let Ok(next) = self.waiting.try_recv() else { break };
+            let next = match self.waiting.try_recv() {
+                Ok(next) => next,
+                // A group costs much the same whatever its size: while the disk is busy, a small one waits for more.
+                Err(TryRecvError::Empty) if entries < GROUP_WORTH_MAKING && self.syncer.is_busy() => {
+                    match self.waiting.recv_timeout(GATHERING) {
+                        Ok(next) => next,
+                        Err(RecvTimeoutError::Timeout) => continue,
+                        Err(RecvTimeoutError::Disconnected) => break,
+                    }
+                }
+                Err(_) => break,
+            };
             self.queued.fetch_sub(1, Ordering::Relaxed);
             entries += next.commit.entries.len();
             bytes += next.commit.bytes();
