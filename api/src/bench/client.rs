@@ -37,6 +37,15 @@ impl Client {
     /// # Errors
     /// The system's, or an answer that is none.
     pub fn ask(&mut self, method: &str, path: &str, body: &[u8]) -> Result<(u16, &[u8]), BenchError> {
+        self.send(method, path, body)?;
+        self.receive()
+    }
+
+    /// Sends a request; its answer is to be received before the next one.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn send(&mut self, method: &str, path: &str, body: &[u8]) -> Result<(), BenchError> {
         self.request.clear();
         let (length, authorization) = (body.len(), &self.authorization);
         let head = write!(
@@ -46,7 +55,22 @@ impl Client {
         );
         head.map_err(failed("write a request"))?;
         self.request.extend_from_slice(body);
-        self.stream.write_all(&self.request).map_err(failed("send a request"))?;
+        self.send_again()
+    }
+
+    /// Sends the last request once more.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn send_again(&mut self) -> Result<(), BenchError> {
+        self.stream.write_all(&self.request).map_err(failed("send a request"))
+    }
+
+    /// Receives the answer to what was sent: status and body.
+    ///
+    /// # Errors
+    /// The system's, or an answer that is none.
+    pub fn receive(&mut self) -> Result<(u16, &[u8]), BenchError> {
         let mut read = 0;
         let (mut body_at, mut whole) = (0, usize::MAX);
         while read < whole {

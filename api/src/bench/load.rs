@@ -1,4 +1,6 @@
 //! The load: connections that each send a batch, wait for its answer, and send the next.
+//!
+//! A few threads share the connections, so that the load takes little of the machine that is measured.
 
 use std::{
     net::SocketAddr,
@@ -10,6 +12,9 @@ use super::{BenchError, Bodies, Client, Watch};
 
 /// Pause after the server said "busy".
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
+
+/// Threads that send.
+const THREADS_MAX: u64 = 4;
 
 /// What is to be sent.
 #[derive(Clone, Debug)]
@@ -56,8 +61,11 @@ impl Load {
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let stop = &stop;
-            let senders: Vec<_> =
-                (0..self.connections).map(|connection| scope.spawn(move || self.send(connection, stop))).collect();
+            let threads = self.connections.clamp(1, THREADS_MAX);
+            let senders: Vec<_> = (0..threads)
+                .map(|thread| (thread..self.connections).step_by(threads as usize).collect::<Vec<_>>())
+                .map(|connections| scope.spawn(move || self.send(&connections, stop)))
+                .collect();
             let mut whole = Outcome::default();
             for sender in senders {
                 let sent = sender.join().unwrap_or_else(|_| Err(BenchError::Server("a sender has failed".into())));
@@ -74,41 +82,68 @@ impl Load {
         })
     }
 
-    fn send(&self, connection: u64, stop: &AtomicBool) -> Result<Outcome, BenchError> {
-        let mut bodies = Bodies::new(connection, self.batch, self.profiles, &self.timestamp);
-        let mut client = Client::connect(self.address, &self.write_key)?;
-        let mut outcome = Outcome { event_bytes: bodies.event_bytes(), ..Outcome::default() };
-        let share = self.events_max / self.connections.max(1);
-        let watch = Watch::start();
+    fn send(&self, connections: &[u64], stop: &AtomicBool) -> Result<Outcome, BenchError> {
+        let open = |connection: &u64| {
+            let bodies = Bodies::new(*connection, self.batch, self.profiles, &self.timestamp);
+            Ok(Sender { client: Client::connect(self.address, &self.write_key)?, bodies, sent: Watch::start() })
+        };
+        let mut senders: Vec<Sender> = connections.iter().map(open).collect::<Result<_, BenchError>>()?;
+        let event_bytes = senders.first().map_or(0, |sender| sender.bodies.event_bytes());
+        let mut outcome = Outcome { event_bytes, ..Outcome::default() };
+        let share = self.events_max / self.connections.max(1) * connections.len() as u64;
         // The connections take turns, so that the load is even.
         let turn = self.rate.map(|rate| Duration::from_secs_f64(self.batch as f64 / rate.max(1) as f64));
-        let mut due = turn.unwrap_or_default() * u32::try_from(connection).unwrap_or_default();
+        let mut round = Duration::ZERO;
+        let watch = Watch::start();
         while watch.passed() < self.duration && outcome.events < share && !stop.load(Ordering::Relaxed) {
-            if let Some(turn) = turn {
-                std::thread::sleep(due.saturating_sub(watch.passed()));
-                due += turn * u32::try_from(self.connections).unwrap_or(1);
-            }
-            let body = bodies.next_batch();
-            loop {
-                let sent = Watch::start();
-                let (status, answer) = client.ask("POST", "/v1/batch", body)?;
-                match status {
-                    200 => {
-                        outcome.ack_micros.push(sent.micros());
-                        break;
-                    }
-                    429 | 503 => {
-                        outcome.busy += 1;
-                        std::thread::sleep(BUSY_PAUSE);
-                    }
-                    _ => {
-                        let answer = String::from_utf8_lossy(answer);
-                        return Err(BenchError::Server(format!("a batch was answered {status}: {answer}")));
-                    }
+            for (sender, connection) in senders.iter_mut().zip(connections) {
+                if let Some(turn) = turn {
+                    let due = round + turn * u32::try_from(*connection).unwrap_or_default();
+                    std::thread::sleep(due.saturating_sub(watch.passed()));
                 }
+                sender.send()?;
             }
-            outcome.events += self.batch as u64;
+            round += turn.unwrap_or_default() * u32::try_from(self.connections).unwrap_or(1);
+            for sender in &mut senders {
+                sender.answered(&mut outcome)?;
+                outcome.events += self.batch as u64;
+            }
         }
         Ok(outcome)
+    }
+}
+
+/// One connection.
+struct Sender {
+    client: Client,
+    bodies: Bodies,
+    sent: Watch,
+}
+
+impl Sender {
+    fn send(&mut self) -> Result<(), BenchError> {
+        self.sent = Watch::start();
+        self.client.send("POST", "/v1/batch", self.bodies.next_batch())
+    }
+
+    /// Waits until the batch is taken in.
+    fn answered(&mut self, outcome: &mut Outcome) -> Result<(), BenchError> {
+        loop {
+            match self.client.receive()? {
+                (200, _) => break,
+                (429 | 503, _) => {
+                    outcome.busy += 1;
+                    std::thread::sleep(BUSY_PAUSE);
+                    self.sent = Watch::start();
+                    self.client.send_again()?;
+                }
+                (status, answer) => {
+                    let answer = String::from_utf8_lossy(answer);
+                    return Err(BenchError::Server(format!("a batch was answered {status}: {answer}")));
+                }
+            }
+        }
+        outcome.ack_micros.push(self.sent.micros());
+        Ok(())
     }
 }
