@@ -16,6 +16,8 @@ pub mod limits {
     pub const DEPTH_MAX: usize = 10;
     /// Tests of properties of one event.
     pub const FILTERS_MAX: usize = 20;
+    /// Tests of properties in one definition.
+    pub const FILTERS_ALL_MAX: usize = 200;
     /// Conditions in one definition that look back over a person's single events: rolling windows and sequences.
     pub const LOOK_BACKS_MAX: usize = 10;
     /// Length of a condition as JSON, in bytes.
@@ -108,8 +110,13 @@ pub fn check_condition(
 }
 
 fn check_with(condition: &Condition, own: Option<&str>, standing: Standing<'_>) -> Result<(), DefinitionError> {
-    let (mut nodes, mut look_backs) = (0, 0);
-    check_size(condition, 1, &mut nodes, &mut look_backs)?;
+    let mut size = Size::default();
+    check_size(condition, 1, &mut size)?;
+    let Size { look_backs, filters, .. } = size;
+    if filters > limits::FILTERS_ALL_MAX {
+        let what = format!("there are more than {} property tests", limits::FILTERS_ALL_MAX);
+        return Err(DefinitionError::Condition(what));
+    }
     if look_backs > limits::LOOK_BACKS_MAX {
         let what = format!("there are more than {} rolling windows and sequences", limits::LOOK_BACKS_MAX);
         return Err(DefinitionError::Condition(what));
@@ -125,38 +132,45 @@ fn check_with(condition: &Condition, own: Option<&str>, standing: Standing<'_>) 
     follow(condition, own, standing, &mut path, &mut seen)
 }
 
-fn check_size(
-    condition: &Condition,
-    depth: usize,
-    nodes: &mut usize,
-    look_backs: &mut usize,
-) -> Result<(), DefinitionError> {
+/// How much there is of a definition.
+#[derive(Default)]
+struct Size {
+    nodes: usize,
+    look_backs: usize,
+    filters: usize,
+}
+
+fn check_size(condition: &Condition, depth: usize, size: &mut Size) -> Result<(), DefinitionError> {
     let too = |what: String| Err(DefinitionError::Condition(what));
-    *nodes += 1;
-    if *nodes > limits::NODES_MAX {
+    size.nodes += 1;
+    if size.nodes > limits::NODES_MAX {
         return too(format!("there are more than {} conditions", limits::NODES_MAX));
     }
     if depth > limits::DEPTH_MAX {
         return too(format!("conditions are nested deeper than {}", limits::DEPTH_MAX));
     }
-    *look_backs += match condition {
+    size.look_backs += match condition {
         Condition::Event(EventCondition { window, .. }) | Condition::Absent(AbsentCondition { window, .. }) => {
             usize::from(window.last.is_some())
         }
         Condition::Sequence(_) => 1,
         _ => 0,
     };
-    let filters = match condition {
+    let (most, all) = match condition {
         Condition::All(list) | Condition::Any(list) => {
-            return list.iter().try_for_each(|inner| check_size(inner, depth + 1, nodes, look_backs));
+            return list.iter().try_for_each(|inner| check_size(inner, depth + 1, size));
         }
-        Condition::Not(inner) => return check_size(inner, depth + 1, nodes, look_backs),
-        Condition::Event(event) => event.filters.len(),
-        Condition::Absent(event) => event.filters.len(),
-        Condition::Sequence(sequence) => sequence.first.filters.len().max(sequence.then.filters.len()),
-        _ => 0,
+        Condition::Not(inner) => return check_size(inner, depth + 1, size),
+        Condition::Event(event) => (event.filters.len(), event.filters.len()),
+        Condition::Absent(event) => (event.filters.len(), event.filters.len()),
+        Condition::Sequence(sequence) => {
+            let (first, then) = (sequence.first.filters.len(), sequence.then.filters.len());
+            (first.max(then), first + then)
+        }
+        _ => (0, 0),
     };
-    if filters > limits::FILTERS_MAX {
+    size.filters += all;
+    if most > limits::FILTERS_MAX {
         return too(format!("an event has more than {} property tests", limits::FILTERS_MAX));
     }
     let json = serde_json::to_value(condition).map_err(|error| DefinitionError::Condition(error.to_string()))?;

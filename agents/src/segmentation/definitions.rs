@@ -249,8 +249,9 @@ impl Definitions {
         let mut next = self.next_measure;
         let plan = compile(&defined.condition, &mut |spec| {
             let serves = |known: &MeasureSpec| *known == spec || known.covers(&spec);
-            let known = ready.measures_like(&spec).find(|used| serves(&used.measure.spec) && is_complete(used));
-            let number = known.map(|used| used.number);
+            // The one with the lowest number, whatever became of the index's slots: every worker must choose the same.
+            let known = ready.measures_like(&spec).filter(|used| serves(&used.measure.spec) && is_complete(used));
+            let number = known.map(|used| used.number).min();
             let number = number.or_else(|| fresh.iter().find(|(_, known)| serves(known)).map(|(number, _)| *number));
             number.unwrap_or_else(|| {
                 fresh.push((next, spec));

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::{
     Aggregate,
     definitions::Definitions,
-    measure::{Item, Measured, hash_of},
+    measure::{Item, Measured},
     person::Person,
     plan::{Leaf, LeafTest, Node, Sequence, TotalTest, in_test_unit},
     score::ChurnTest,
@@ -228,16 +228,18 @@ fn outcome_of_none(aggregate: Aggregate, test: &TotalTest) -> bool {
 fn outcomes(items: &[Item], aggregate: Aggregate, test: &TotalTest) -> Vec<bool> {
     let mut outcomes = vec![false; items.len() + 1];
     let mut running = Running::default();
+    let newest_of_value = if aggregate == Aggregate::Distinct { newest_of_value(items) } else { Vec::new() };
     // From the newest to the oldest: each step takes one more in.
     for left in (0..=items.len()).rev() {
         if let Some(item) = items.get(left) {
             running.take(item, aggregate);
+            running.distinct += usize::from(newest_of_value.get(left) == Some(&true));
         }
         let outcome = match (test, aggregate) {
             (TotalTest::Number(test), Aggregate::Sum) => test.holds(Some(running.sum)),
             (TotalTest::Number(test), Aggregate::Min) => test.holds(running.least.map(i128::from)),
             (TotalTest::Number(test), Aggregate::Max) => test.holds(running.greatest.map(i128::from)),
-            (TotalTest::Number(test), Aggregate::Distinct) => test.holds_count(running.distinct.len()),
+            (TotalTest::Number(test), Aggregate::Distinct) => test.holds_count(running.distinct),
             (TotalTest::Number(test), _) => test.holds_count(items.len() - left),
             (TotalTest::Value(test), Aggregate::First) => test.holds(items.get(left).map(|item| &item.value)),
             (TotalTest::Value(test), _) => {
@@ -252,12 +254,39 @@ fn outcomes(items: &[Item], aggregate: Aggregate, test: &TotalTest) -> Vec<bool>
     outcomes
 }
 
+/// Whether no newer event has the same value, for each event: so many are different from there on.
+fn newest_of_value(items: &[Item]) -> Vec<bool> {
+    let mut by_value: Vec<(u64, usize)> = (0..).zip(items).map(|(at, item)| (hash_at_hand(&item.value), at)).collect();
+    by_value.sort_unstable();
+    let mut newest = vec![false; items.len()];
+    for (index, (value, at)) in by_value.iter().enumerate() {
+        let is_newest = by_value.get(index + 1).is_none_or(|(next, _)| next != value);
+        if let Some(place) = newest.get_mut(*at).filter(|_| is_newest) {
+            *place = true;
+        }
+    }
+    newest
+}
+
+/// A hash for telling the values of one list apart, kept nowhere; 1 and 1.0 are one value.
+fn hash_at_hand(value: &Value) -> u64 {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    match value {
+        Value::String(text) => text.hash(&mut hasher),
+        Value::Number(number) => number.as_f64().map(|number| (number + 0.0).to_bits()).hash(&mut hasher),
+        other => other.to_string().hash(&mut hasher),
+    }
+    std::mem::discriminant(value).hash(&mut hasher);
+    hasher.finish()
+}
+
 #[derive(Default)]
 struct Running {
     sum: i128,
     least: Option<i64>,
     greatest: Option<i64>,
-    distinct: std::collections::BTreeSet<u64>,
+    distinct: usize,
 }
 
 impl Running {
@@ -267,8 +296,7 @@ impl Running {
             Aggregate::Sum => self.sum += micros(&item.value).map_or(0, i128::from),
             Aggregate::Min => self.least = [self.least, micros(&item.value)].into_iter().flatten().min(),
             Aggregate::Max => self.greatest = self.greatest.max(micros(&item.value)),
-            Aggregate::Distinct => drop(self.distinct.insert(hash_of(&item.value))),
-            Aggregate::Count | Aggregate::First | Aggregate::Last => {}
+            Aggregate::Distinct | Aggregate::Count | Aggregate::First | Aggregate::Last => {}
         }
     }
 }

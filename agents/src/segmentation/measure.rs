@@ -309,7 +309,7 @@ fn insert_hash(hashes: &mut Vec<u64>, hash: u64) {
 }
 
 /// 64 bits of BLAKE3 over the value as JSON; 1 and 1.0 are one value.
-pub(super) fn hash_of(value: &Value) -> u64 {
+fn hash_of(value: &Value) -> u64 {
     let text = match value {
         Value::Number(number) => number.as_f64().map_or_else(|| number.to_string(), |number| format!("{number:?}")),
         other => other.to_string(),

@@ -24,6 +24,7 @@ mod sizes;
 mod span;
 mod standing;
 mod topics;
+mod trial;
 mod truth;
 
 use impresario_runtime::{Agent, AgentError, Event, Keys, On, OnMany, OnShared, Routes, Step};
@@ -43,6 +44,7 @@ pub use span::Span;
 pub use topics::{
     BackfillDone, BackfillPage, Reason, SegmentDefined, SegmentEntered, SegmentLeft, SegmentRemoved, Trigger,
 };
+pub use trial::Trial;
 
 use self::{
     measure::Look,

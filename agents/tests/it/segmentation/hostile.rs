@@ -68,6 +68,8 @@ fn hostile_definitions_are_answered() {
     check(&all_of(&count(&json!({})), 99), "stands");
     check(&filtered(&filter, 20), "stands");
     check(&filtered(&filter, 21), "more than 20 property tests");
+    check(&all_of(&filtered(&filter, 20), 10), "stands");
+    check(&all_of(&filtered(&filter, 20), 11), "more than 200 property tests");
 
     check(&filtered(&json!({ "property": "", "op": "exists" }), 1), "name is empty");
     check(&filtered(&json!({ "property": "n", "op": "within_last", "value": "1d" }), 1), "not for properties");
