@@ -140,6 +140,15 @@ impl App {
         self.closing.store(true, Ordering::Release);
     }
 
+    /// Holds a request up for as long as the agents need; whether events may come in then.
+    pub(crate) async fn pace(&self) -> Result<(), Problem> {
+        if self.host.pace().await {
+            return self.admit();
+        }
+        self.admit()?;
+        Err(Problem::overloaded("too many requests wait for the agents already; nothing was accepted").retry_after(1))
+    }
+
     /// Whether events may come in now.
     pub(crate) fn admit(&self) -> Result<(), Problem> {
         if self.closing.load(Ordering::Acquire) {

@@ -110,7 +110,7 @@ section! {
         /// How long a stop waits for requests and agents before it goes on without them.
         drain_ms_max: u64 = 10_000, number(0, HOUR_MS);
         /// Bytes of request bodies held at once; beyond, the door says "busy".
-        bodies_bytes_max: usize = 128 << 20, number(1 << 20, 1 << 40);
+        bodies_bytes_max: usize = 64 << 20, number(1 << 20, 1 << 40);
         /// Bytes of the body of a control request.
         control_body_bytes_max: usize = 256 * 1024, number(1_024, 16 << 20);
     }

@@ -113,7 +113,7 @@ problems! {
     /// Too much waits; try again.
     busy = TOO_MANY_REQUESTS "busy" "Too much waits already";
     /// The agents are too far behind; try again.
-    overloaded = SERVICE_UNAVAILABLE "overloaded" "The agents are too far behind";
+    overloaded = TOO_MANY_REQUESTS "overloaded" "The agents are too far behind";
     /// The server is stopping, or something it needs is down.
     unavailable = SERVICE_UNAVAILABLE "unavailable" "Not at this moment";
     /// The disk is too full to write.
@@ -137,6 +137,16 @@ impl Problem {
     pub(crate) fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after_s = Some(seconds);
         self
+    }
+
+    /// Whether the same request may be taken in a little later.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.status == StatusCode::TOO_MANY_REQUESTS
+    }
+
+    /// The same where a load balancer asks: it is to send events elsewhere, whatever the reason.
+    pub(crate) fn of_readiness(self) -> Self {
+        Self { status: StatusCode::SERVICE_UNAVAILABLE, ..self }
     }
 
     /// What is wrong with a body, with its place.

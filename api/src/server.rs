@@ -13,7 +13,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use impresario_agents::Casting;
 use impresario_runtime::{Host, RuntimeError, WallClock};
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::{Semaphore, watch},
     task::JoinSet,
 };
@@ -31,6 +31,8 @@ use crate::{
 const DISK_EVERY: Duration = Duration::from_secs(1);
 /// Looks at the disk between two times the counts are kept.
 const LOOKS_PER_KEEPING: u32 = 5;
+/// Connections the system holds until they are accepted.
+const BACKLOG: u32 = 4_096;
 /// Pause after a connection could not be accepted, for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -79,7 +81,7 @@ pub fn run(
     let served = runtime.block_on(async {
         let address = config.server.listen;
         // First of all: whoever can't listen must not have started agents.
-        let listener = TcpListener::bind(address).await.map_err(|error| ServerError::Listen { address, error })?;
+        let listener = listen(address).map_err(|error| ServerError::Listen { address, error })?;
         let address = listener.local_addr().map_err(|error| ServerError::Listen { address, error })?;
         let DataDirectory { journal, seed } = directory;
         let troupe = casting(config.agents.workers);
@@ -97,6 +99,14 @@ pub fn run(
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
     served
+}
+
+/// A listener with room for a crowd that comes at once.
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves until a signal comes and what is under way has ended.

@@ -22,6 +22,8 @@ pub struct RuntimeLimits {
     pub lag_entries_easy: u64,
     /// How long callers are held up at most.
     pub lag_wait_ms_max: u64,
+    /// Callers held up at once; more are told "busy", for each of them costs memory and is woken often.
+    pub lag_waiters_max: usize,
     /// Entries a worker may be behind before the door says "busy".
     pub lag_entries_max: u64,
     /// First delay of a restart.
@@ -64,6 +66,7 @@ impl Default for RuntimeLimits {
             state_keys_max: 2_000_000,
             lag_entries_easy: 32_768,
             lag_wait_ms_max: 1_000,
+            lag_waiters_max: 256,
             lag_entries_max: 1_000_000,
             backoff_ms_min: 100,
             backoff_ms_max: 30_000,

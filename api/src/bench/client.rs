@@ -114,7 +114,7 @@ impl Client {
 }
 
 /// Where an answer's body begins and how long it is, once the head is there.
-fn head_of(answer: &[u8]) -> Option<(usize, usize)> {
+pub(super) fn head_of(answer: &[u8]) -> Option<(usize, usize)> {
     let end = memchr::memmem::find(answer, b"\r\n\r\n")?;
     let head = std::str::from_utf8(answer.get(..end)?).ok()?;
     let length = head.lines().find_map(|line| {

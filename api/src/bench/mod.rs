@@ -1,10 +1,11 @@
 //! Measuring the real program: the server as its own process, driven over loopback HTTP.
 //!
 //! [`Server`] starts it and looks at it from outside; [`Load`] sends batches and waits for their
-//! answers; [`segments`] are what the events are folded into; [`yardstick`] is what the same
+//! answers; [`Crowd`] and [`Dawdlers`] are very many clients; [`segments`] are what the events are folded into; [`yardstick`] is what the same
 //! machine could do at best. Nothing here is part of the server.
 
 mod client;
+mod crowd;
 mod events;
 mod load;
 mod segments;
@@ -14,6 +15,7 @@ pub mod yardstick;
 use std::time::{Duration, Instant};
 
 pub use client::Client;
+pub use crowd::{Crowd, Dawdler, Dawdlers, Tally};
 pub use events::Bodies;
 pub use load::{Load, Outcome};
 pub use segments::{MARKED, definitions};

@@ -105,6 +105,11 @@ impl Server {
         (read("VmRSS:"), read("VmHWM:"))
     }
 
+    /// Descriptors it holds open.
+    pub fn descriptors(&self) -> u64 {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).map_or(0, |all| all.count() as u64)
+    }
+
     /// Processor time of its threads so far, in milliseconds, by thread name.
     pub fn thread_millis(&self) -> BTreeMap<String, u64> {
         let mut by_name = BTreeMap::new();

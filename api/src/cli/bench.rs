@@ -13,7 +13,12 @@ use impresario_runtime::{Clock, WallClock};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{CommandError, Common, output::Output};
+use super::{
+    CommandError, Common,
+    bench_door::{self, ConnectionsArgs, OverloadArgs, SlowClientsArgs},
+    output::Output,
+    serve::raise_descriptor_limit,
+};
 use crate::bench::{BenchError, Client, Load, MARKED, Outcome, Server, Watch, definitions, percentile, yardstick};
 
 /// How long the agents may take to catch up at the end.
@@ -38,6 +43,12 @@ pub struct BenchArgs {
 pub enum What {
     /// Events over HTTP into profiles and segments, and two yardsticks in the same run
     Ingest(IngestArgs),
+    /// Slow clients: when they are closed, and how a good one fares meanwhile
+    SlowClients(SlowClientsArgs),
+    /// Very many busy connections
+    Connections(ConnectionsArgs),
+    /// More events than can be taken in
+    Overload(OverloadArgs),
 }
 
 /// The arguments of `bench ingest`.
@@ -157,7 +168,12 @@ impl From<BenchError> for CommandError {
 /// # Errors
 /// A measurement that could not be taken.
 pub fn run(_: &Common, args: &BenchArgs, output: &Output) -> Result<(), CommandError> {
-    let What::Ingest(args) = &args.what;
+    let args = match &args.what {
+        What::Ingest(args) => args,
+        What::SlowClients(args) => return within_directory(output, |at| bench_door::slow_clients(args, at)),
+        What::Connections(args) => return within_directory(output, |at| bench_door::connections(args, at)),
+        What::Overload(args) => return within_directory(output, |at| bench_door::overload(args, at)),
+    };
     if args.batch == 0 || args.batch > 2_500 || !(1..=9_999).contains(&args.connections) {
         return Err(CommandError::Usage("a batch has 1 to 2,500 events, and there are 1 to 9,999 connections".into()));
     }
@@ -166,6 +182,19 @@ pub fn run(_: &Common, args: &BenchArgs, output: &Output) -> Result<(), CommandE
     std::fs::create_dir_all(&directory)
         .map_err(|error| CommandError::Io { what: format!("make {}", directory.display()), error })?;
     let report = ingest(args, &directory);
+    let _ = std::fs::remove_dir_all(&directory);
+    output.answer(&report?);
+    Ok(())
+}
+
+/// Measures with a directory that is gone afterwards.
+fn within_directory<R: Serialize + fmt::Display>(
+    output: &Output,
+    measure: impl FnOnce(&Path) -> Result<R, BenchError>,
+) -> Result<(), CommandError> {
+    raise_descriptor_limit();
+    let directory = std::env::temp_dir().join(format!("impresario-bench-{}", std::process::id()));
+    let report = measure(&directory);
     let _ = std::fs::remove_dir_all(&directory);
     output.answer(&report?);
     Ok(())
@@ -255,7 +284,7 @@ fn load(args: &IngestArgs, server: &Server) -> Load {
     }
 }
 
-fn timestamp() -> String {
+pub(super) fn timestamp() -> String {
     let now = jiff::Timestamp::from_millisecond(WallClock.now_ms()).unwrap_or_default();
     format!("{now:.3}")
 }

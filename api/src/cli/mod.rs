@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 the answer is "no" or the work failed, 2 the call was wrong.
 
 pub mod bench;
+mod bench_door;
 pub mod compact;
 pub mod config;
 pub mod export;

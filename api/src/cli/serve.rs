@@ -133,7 +133,7 @@ fn first_keys(directory: &DataDirectory, now_ms: i64) -> Result<(KeyRing, Option
 }
 
 /// As many descriptors as the system lets this process have: one a connection.
-fn raise_descriptor_limit() {
+pub(super) fn raise_descriptor_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {

@@ -8,6 +8,7 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use bytes::Bytes;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
@@ -73,9 +74,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 
 /// The route of the document itself, which is complete only once all others are known.
 pub(super) fn serve(document: &openapi::OpenApi) -> Router<Arc<App>> {
-    let text: Arc<str> = document.to_json().unwrap_or_default().into();
+    // All answers share it: however many clients read slowly, it is there once.
+    let text = Bytes::from(document.to_json().unwrap_or_default());
     let answer = move || {
-        let text = String::from(&*text);
+        let text = text.clone();
         async move { ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], text).into_response() }
     };
     Router::new().route("/api/openapi.json", get(answer))

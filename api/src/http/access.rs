@@ -12,6 +12,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::{
     app::App,
+    http::watch::{REQUESTS, Watched},
     keys::{KeyRecord, Role},
     problem::Problem,
 };
@@ -104,16 +105,32 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let needed = match access(request.method(), path) {
         None => return not_allowed(path),
-        Some(Access::Open | Access::Ingest) => return next.run(request).await,
+        Some(Access::Open) => return next.run(request).await,
+        Some(Access::Ingest) => return watched_event(&app, request, next).await,
         Some(Access::Role(role)) => role,
     };
-    match caller(&app, request.headers(), needed) {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+    let watch = Watched::control(app.next_request(), request.method(), path);
+    let caller = watch.span().in_scope(|| caller(&app, request.headers(), needed));
+    let answering = async {
+        match caller {
+            Ok(caller) => {
+                request.extensions_mut().insert(caller);
+                next.run(request).await
+            }
+            Err(problem) => problem.into_response(),
         }
-        Err(problem) => problem.into_response(),
+    };
+    watch.over(answering).await
+}
+
+/// A request with events. There are very many: they are only watched where the log is that fine.
+async fn watched_event(app: &App, request: Request, next: Next) -> Response {
+    if !tracing::enabled!(target: REQUESTS, tracing::Level::DEBUG) {
+        return next.run(request).await;
     }
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let watch = Watched::events(app.next_request(), request.method(), path);
+    watch.over(next.run(request)).await
 }
 
 /// A method the path does not take; a path with no row at all takes none.

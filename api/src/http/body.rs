@@ -15,6 +15,8 @@ use http_body_util::BodyExt;
 
 use crate::problem::Problem;
 
+/// How long a body that is not wanted may take.
+const POUR_WITHIN: Duration = Duration::from_secs(2);
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
 
 /// All bodies held at this moment, bounded in sum.
@@ -80,10 +82,22 @@ pub(crate) async fn read_body<'a>(
         return Err(too_large(rules.bytes_max));
     }
     let mut hold = Hold::new(rules.bodies);
-    let collected = tokio::time::timeout(rules.within, collect(body, rules.bytes_max, &mut hold)).await;
-    let bytes = collected.unwrap_or_else(|_| {
-        Err(Problem::body_timeout(format!("the body did not come within {} ms", rules.within.as_millis())))
-    })?;
+    let mut body = body;
+    let collected = tokio::time::timeout(rules.within, collect(&mut body, rules.bytes_max, &mut hold)).await;
+    let bytes = match collected {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(problem)) => {
+            if problem.is_busy() {
+                drop(hold);
+                pour_away(body, rules.bytes_max).await;
+            }
+            return Err(problem);
+        }
+        Err(_) => {
+            let detail = format!("the body did not come within {} ms", rules.within.as_millis());
+            return Err(Problem::body_timeout(detail));
+        }
+    };
     if !bytes.starts_with(GZIP_MAGIC) {
         return Ok((bytes, hold));
     }
@@ -96,7 +110,22 @@ fn too_large(bytes_max: usize) -> Problem {
     Problem::too_large(format!("the body is larger than {bytes_max} bytes; nothing was accepted"))
 }
 
-async fn collect(mut body: Body, bytes_max: usize, hold: &mut Hold<'_>) -> Result<Bytes, Problem> {
+/// Takes a body that is not wanted, within limits: a client that is still sending when the connection closes does
+/// not hear why.
+pub(crate) async fn pour_away(mut body: Body, bytes_max: usize) {
+    let pouring = async {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > bytes_max {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(POUR_WITHIN, pouring).await;
+}
+
+async fn collect(body: &mut Body, bytes_max: usize, hold: &mut Hold<'_>) -> Result<Bytes, Problem> {
     let mut first = Bytes::new();
     let mut all: Option<BytesMut> = None;
     while let Some(frame) = body.frame().await {

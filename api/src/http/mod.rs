@@ -3,6 +3,7 @@
 pub(crate) mod access;
 mod body;
 mod extract;
+mod watch;
 
-pub(crate) use body::{Bodies, BodyRules, read_body};
+pub(crate) use body::{Bodies, BodyRules, pour_away, read_body};
 pub(crate) use extract::{JsonBody, PathPair, PathText, Query, idempotency_key};

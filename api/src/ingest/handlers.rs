@@ -28,7 +28,7 @@ use crate::{
     http::{
         BodyRules, PathText,
         access::{presented_key, unknown_key},
-        read_body,
+        pour_away, read_body,
     },
     keys::{KeyRecord, Role},
     problem::Problem,
@@ -114,8 +114,8 @@ macro_rules! doors {
                     (status = 403, description = "Not a write key", body = Problem),
                     (status = 408, description = "The body took too long", body = Problem),
                     (status = 413, description = "Too large; nothing was taken in", body = Problem),
-                    (status = 429, description = "Too much waits already; try again", body = Problem),
-                    (status = 503, description = "Stopping, or too far behind; try again", body = Problem),
+                    (status = 429, description = "Too much waits already, or the agents are too far behind; try again", body = Problem),
+                    (status = 503, description = "Stopping, or stopped on an error; try again", body = Problem),
                     (status = 507, description = "The disk is too full", body = Problem),
                 ),
                 security(("basic" = []), ("bearer" = []), ()),
@@ -226,8 +226,10 @@ async fn taken(app: &App, request: Request, kind: Option<EventKind>, now_ms: i64
     let by_header = writer(app, &parts.headers).map_err(|problem| (None, problem))?;
     let source = by_header.as_ref().map(|key| Arc::clone(&key.name));
     let refused = |problem: Problem| (source.clone(), problem);
-    app.host.pace().await;
-    app.admit().map_err(refused)?;
+    if let Err(problem) = app.pace().await {
+        pour_away(body, app.config.ingest.batch_bytes_max).await;
+        return Err(refused(problem));
+    }
     let rules = BodyRules {
         bodies: &app.bodies,
         bytes_max: app.config.ingest.batch_bytes_max,

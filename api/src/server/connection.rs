@@ -31,6 +31,8 @@ use crate::config::ServerConfig;
 const HEADERS_MAX: usize = 64;
 /// Bytes of the head of a request at most.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of an answer a client must take each time it is given for reading, or all that is left.
+const PART_BYTES_MIN: usize = 64 * 1024;
 /// Where tracking clients in browsers of other sites come in.
 const INGEST: &str = "/v1/";
 
@@ -117,24 +119,47 @@ fn without_trailing_slash(uri: &mut Uri) {
     }
 }
 
-/// A stream whose other side must take what is written within a time.
+/// A stream whose other side must take what is written within a time: all of it, or a good part each time.
 struct Hurried {
     stream: TcpStream,
     within: Duration,
-    /// Runs while a write waits.
+    /// Runs from the first write that waits until all is written or a good part more.
     waiting: Option<Pin<Box<Sleep>>>,
+    /// Bytes written since it runs.
+    written: usize,
 }
 
 impl Hurried {
     fn new(stream: TcpStream, within: Duration) -> Self {
-        Self { stream, within, waiting: None }
+        Self { stream, within, waiting: None, written: 0 }
     }
 
-    /// What a write came to; too long a wait is an error.
-    fn hurry<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.waiting = None;
-            return written;
+    /// What a write of `offered` bytes came to.
+    fn wrote(
+        &mut self,
+        cx: &mut Context<'_>,
+        offered: usize,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = written
+            && self.waiting.is_some()
+        {
+            self.written += bytes;
+            // A few bytes now and then don't keep a connection.
+            if bytes == offered || self.written >= PART_BYTES_MIN {
+                self.waiting = None;
+            }
+        }
+        self.hurry(cx, written)
+    }
+
+    /// What was waited for; too long a wait is an error.
+    fn hurry<T>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if done.is_ready() {
+            return done;
+        }
+        if self.waiting.is_none() {
+            self.written = 0;
         }
         let deadline = Instant::now() + self.within;
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
@@ -152,7 +177,7 @@ impl AsyncRead for Hurried {
 impl AsyncWrite for Hurried {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.hurry(cx, written)
+        self.wrote(cx, buf.len(), written)
     }
 
     fn poll_write_vectored(
@@ -161,7 +186,7 @@ impl AsyncWrite for Hurried {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
-        self.hurry(cx, written)
+        self.wrote(cx, parts.iter().map(|part| part.len()).sum(), written)
     }
 
     fn is_write_vectored(&self) -> bool {

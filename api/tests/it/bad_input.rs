@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     http::Request,
-    server::{Server, directory},
+    server::{Server, directory, program},
 };
 
 const KIB: usize = 1_024;
@@ -332,4 +332,52 @@ fn control_requests_are_refused_by_name_too() {
         "invalid_header"
     );
     assert_eq!(server.get("/api/segments")["segments"], json!([]));
+}
+
+#[test]
+fn a_nul_in_properties_and_traits_comes_through_profiles_segments_exports_and_import() {
+    let (_directory, data) = directory();
+    let server = Server::start(&data);
+    let condition = json!({ "event": { "name": "Odd", "op": ">=", "value": 1,
+        "where": [{ "property": "a", "op": "=", "value": "x\0y" }] } });
+    let segment = json!({ "id": "odd", "name": "Odd", "condition": condition }).to_string();
+    let defined = server.control("POST", "/api/segments", &segment);
+    assert_eq!(defined.status, 201, "{}", defined.text());
+    let body = r#"{"batch":[
+        {"type":"identify","userId":"u1","messageId":"1","traits":{"plan":"\u0000pro","n\u0000":"v","deep":{"\u0000":["\u0000"]}}},
+        {"type":"track","userId":"u1","event":"Odd","messageId":"2","properties":{"a":"x\u0000y"}},
+        {"type":"group","userId":"u1","groupId":"g","messageId":"3","traits":{"na\u0000me":"\u0000"}}
+    ]}"#;
+    assert_eq!(server.post("/v1/batch", body).status, 200);
+    server.settle();
+    let source = server.source();
+    assert_eq!((&source["accepted"], &source["rejected"]), (&json!(3), &json!(0)), "{source}");
+    let person = server.get("/api/profiles/user_id:u1");
+    assert_eq!(person["traits"]["plan"], "\0pro", "{person}");
+    assert_eq!(server.get("/api/segments/odd")["size"], 1);
+    server.stop();
+    let export = |data: &std::path::Path, what: &str, format: &str| {
+        let output = program(data).args(["export", what, "--format", format]).output().expect("the export runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let events = export(&data, "events", "jsonl");
+    // As JSON writes it: no line has the character itself, so no reader trips over it.
+    assert!(!events.contains('\0') && events.contains(r"x\u0000y"), "{events}");
+    for what in ["events", "profiles"] {
+        let table = export(&data, what, "csv");
+        assert!(!table.contains('\0') && table.contains(r"\u0000"), "{what}: {table}");
+    }
+    let (again, copy) = directory();
+    let file = again.path().join("events.jsonl");
+    std::fs::write(&file, &events).expect("a file");
+    let imported = program(&copy).arg("import").arg(&file).output().expect("the import runs");
+    assert!(imported.status.success(), "{}", String::from_utf8_lossy(&imported.stderr));
+    let properties = |events: &str| {
+        let lines = events.lines().map(|line| serde_json::from_str::<Value>(line).expect("an event"));
+        lines
+            .map(|event| (event["messageId"].clone(), event["properties"].clone(), event["traits"].clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(properties(&export(&copy, "events", "jsonl")), properties(&events));
 }

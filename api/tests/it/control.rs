@@ -212,8 +212,14 @@ fn agents_are_seen_held_and_let_go_on() {
         held["workers"].as_array().is_some_and(|workers| workers.iter().all(|worker| worker["condition"] == "paused"))
     );
     assert_eq!(server.control("GET", "/api/profiles/user_id:anna", "").status, 404);
+    // Events are still taken in, so it is ready; what is wrong is said, with how far behind it is.
+    let ready = server.get("/health/ready");
+    assert_eq!((&ready["status"], &ready["lag"], &ready["lag_of_all"]), (&json!("degraded"), &json!(0), &json!(1)));
+    assert_eq!(ready["problems"], json!(["agent profiles is paused by an operator: 1 entries behind"]));
     assert_eq!(server.control("POST", "/api/agents/profiles/resume", "").status, 204);
     server.settle();
+    let ready = server.get("/health/ready");
+    assert_eq!((&ready["status"], &ready["problems"], &ready["lag_of_all"]), (&json!("ok"), &json!([]), &json!(0)));
     assert_eq!(server.get("/api/profiles/user_id:anna")["features"]["orders"], 1);
     assert_eq!(server.control("POST", "/api/agents/nobody/pause", "").status, 404);
     let id = server.get("/api/profiles/user_id:anna")["id"].as_str().expect("an id").to_owned();

@@ -6,7 +6,7 @@ use std::{
 use impresario_store::{Commit, Journal, Receipt, StoreError};
 use parking_lot::Mutex;
 use ractor::{Actor, ActorRef};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::{
     actor::{Supervisor, SupervisorMessage},
@@ -30,6 +30,8 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 pub struct Host {
     pub(super) stage: Arc<Stage>,
     pub(super) supervisor: ActorRef<SupervisorMessage>,
+    /// Places for callers that wait for the agents.
+    pacing: Semaphore,
     /// The agents' own threads: their work never holds up the door.
     runtime: Mutex<Option<tokio::runtime::Runtime>>,
 }
@@ -75,7 +77,8 @@ impl Host {
             stage.close_writer();
             RuntimeError::Setup(why)
         })?;
-        Ok(Self { stage, supervisor, runtime: Mutex::new(Some(runtime)) })
+        let pacing = Semaphore::new(stage.limits().lag_waiters_max);
+        Ok(Self { stage, supervisor, pacing, runtime: Mutex::new(Some(runtime)) })
     }
 
     /// The journal.
@@ -118,13 +121,18 @@ impl Host {
         self.wait_until(done, within).await
     }
 
-    /// Waits a little while the agents are far behind, so that callers keep to their pace.
-    pub async fn pace(&self) {
+    /// Waits a little while the agents are far behind, so that callers keep to their pace. Whether the caller may
+    /// go on: not where too many wait already.
+    #[must_use]
+    pub async fn pace(&self) -> bool {
         let limits = self.stage.limits();
         let is_easy = || self.lag() <= limits.lag_entries_easy;
-        if !is_easy() {
-            let _ = self.wait_until(is_easy, Duration::from_millis(limits.lag_wait_ms_max)).await;
+        if is_easy() {
+            return true;
         }
+        let Ok(_place) = self.pacing.try_acquire() else { return false };
+        let _ = self.wait_until(is_easy, Duration::from_millis(limits.lag_wait_ms_max)).await;
+        true
     }
 
     /// Waits until all is quiet: every worker at the journal's head, nothing on its way there, and no

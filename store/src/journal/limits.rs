@@ -50,7 +50,7 @@ impl Default for JournalLimits {
             dedup_ids_max: 16_000_000,
             request_horizon: Duration::from_secs(24 * 3600),
             requests_max: 100_000,
-            queue_commits_max: 4_096,
+            queue_commits_max: 16_384,
             timers_per_group_max: 4_096,
             expired_rows_per_group_max: 64,
         }
