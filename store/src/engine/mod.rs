@@ -6,9 +6,12 @@
 mod compaction;
 mod directory;
 mod disk;
+mod large;
 mod memory;
 mod pieces;
+mod pool;
 mod sled_engine;
+mod writes;
 
 use bytes::Bytes;
 

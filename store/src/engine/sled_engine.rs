@@ -6,35 +6,23 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use bytes::Bytes;
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
 use parking_lot::{Mutex, RwLock};
 
 use super::{
-    Durability, Engine, OWN_KEYS, Op, Usage, WriteBatch,
+    Durability, Engine, OWN_KEYS, Usage, WriteBatch,
     directory::{Directory, ENGINE, io_error, sync_directory},
     disk::{Disk, SystemDisk},
+    large,
     pieces::{self, SEGMENT_BYTES, Stored},
+    pool::{Seat, UNFLUSHED_BYTES_MAX},
+    writes::{LIVE_KEY, Live, Part, Writes},
 };
 use crate::StoreError;
-
-/// Bytes that may be on their way to the disk before a commit waits for them. sled hangs for good where
-/// all seven threads of its pool wait for the lock of its segments, and who holds that lock waits for a
-/// truncation queued behind them (`SegmentAccountant::bump_tip`): so few buffers are under way at once.
-const UNFLUSHED_BYTES_MAX: u64 = 2 * SEGMENT_BYTES as u64;
-/// Bytes of sled's own with each row of its log, roughly.
-const ROW_BYTES: usize = 64;
-
-/// Where the bytes of living keys and values are kept count of.
-const LIVE_KEY: [u8; 1] = [OWN_KEYS];
-/// The count is written with a commit after this many, or after so many bytes of change.
-const LIVE_COMMITS_MAX: u64 = 16;
-const LIVE_CHANGE_BYTES_MAX: u64 = 1 << 20;
 
 /// So much free room is enough on any disk: a share of a large one would be room never used.
 pub const FREE_ENOUGH_BYTES: u64 = 4 << 30;
@@ -72,18 +60,12 @@ pub struct SledEngine {
     flushes: AtomicU64,
     unflushed_bytes: AtomicU64,
     live: Live,
+    seat: Seat,
     /// Last, so that the directory is let go of after sled's own files.
     directory: Option<Directory>,
 }
 
-/// Bytes of living keys and values.
-struct Live {
-    bytes: AtomicI64,
-    written: AtomicI64,
-    commits: AtomicU64,
-}
-
-fn engine_error(what: &'static str) -> impl Fn(sled::Error) -> StoreError {
+pub(super) fn engine_error(what: &'static str) -> impl Fn(sled::Error) -> StoreError {
     move |error| match error {
         sled::Error::Corruption { at, .. } => StoreError::Damaged {
             place: at.map_or_else(|| "the engine's files".into(), |at| format!("the engine's log at {at:?}")),
@@ -122,12 +104,13 @@ impl SledEngine {
         }));
         let unreadable =
             || StoreError::Damaged { place: path.display().to_string(), what: "the engine can't read its log".into() };
+        let seat = Seat::take();
         let (db, tree) = opened.map_err(|_| unreadable())?.map_err(engine_error("open its files"))?;
         let log_path = path.join("db");
         let log = File::open(&log_path).map_err(io_error("open", &log_path))?;
         sync_names(path)?;
-        let live_bytes = live_bytes(&tree)?;
-        let live = Live { bytes: live_bytes.into(), written: live_bytes.into(), commits: AtomicU64::new(0) };
+        large::finish(&db, &tree)?;
+        let live = Live::read(&tree)?;
         Ok(Self {
             db,
             tree,
@@ -141,6 +124,7 @@ impl SledEngine {
             flushes: AtomicU64::new(0),
             unflushed_bytes: AtomicU64::new(0),
             live,
+            seat,
             directory,
         })
     }
@@ -165,6 +149,11 @@ impl SledEngine {
 
     fn space(&self) -> Result<(u64, u64), StoreError> {
         self.options.disk.space(&self.path).map_err(io_error("look at the disk of", &self.path))
+    }
+
+    #[cfg(test)]
+    pub(super) fn tree(&self) -> &sled::Tree {
+        &self.tree
     }
 
     fn stored(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
@@ -211,6 +200,22 @@ impl SledEngine {
         Ok(())
     }
 
+    /// Puts the parts of a commit in, one after the other.
+    fn apply(&self, writes: Writes) -> Result<(), StoreError> {
+        let _alone = writes.in_pieces.then(|| self.pieces.write());
+        for Part { batch, bytes } in writes.parts() {
+            self.make_way(bytes)?;
+            self.tree.apply_batch(batch).map_err(engine_error("apply a batch"))?;
+        }
+        Ok(())
+    }
+
+    fn apply_large(&self, batch: &WriteBatch, writes: Writes) -> Result<(), StoreError> {
+        large::write_down(&self.tree, &batch.ops, |bytes| self.make_way(bytes))?;
+        self.apply(writes)?;
+        large::strike(&self.tree)
+    }
+
     fn flush(&self) -> Result<(), StoreError> {
         self.db.flush().map_err(engine_error("flush"))?;
         self.unflushed_bytes.store(0, Ordering::Relaxed);
@@ -219,7 +224,9 @@ impl SledEngine {
     }
 
     fn sync_log(&self) -> Result<(), StoreError> {
+        let turn = self.seat.turn();
         self.flush()?;
+        drop(turn);
         let synced = self.options.disk.sync_data(&self.log);
         synced.map_err(|error| StoreError::Io { what: "sync the engine's log".into(), error })?;
         self.syncs.fetch_add(1, Ordering::Relaxed);
@@ -280,14 +287,16 @@ impl Engine for SledEngine {
                 return Err(StoreError::Conflict { key: format!("key {key:02x?} is not as expected") });
             }
         }
-        let mut writes = Writes::default();
-        writes.take(&batch.ops, |key| self.stored(key))?;
+        let turn = self.seat.turn();
+        let is_large = large::is_large(&batch.ops);
+        let part_bytes_max = if is_large { large::PART_BYTES } else { usize::MAX };
+        let mut writes = Writes::of(&batch.ops, part_bytes_max, |key| self.stored(key))?;
         self.live.count(&mut writes);
-        self.make_way(writes.bytes).map_err(|error| self.stop(error))?;
-        let alone = writes.in_pieces.then(|| self.pieces.write());
-        let applied = self.tree.apply_batch(writes.batch).map_err(engine_error("apply a batch"));
-        drop(alone);
-        applied.map_err(|error| self.stop(error))?;
+        let applied = if is_large { self.apply_large(&batch, writes) } else { self.apply(writes) };
+        // Whoever writes next is not to find this engine's buffers under way.
+        let ended = applied.and_then(|()| if turn.is_some() { self.flush() } else { Ok(()) });
+        drop(turn);
+        ended.map_err(|error| self.stop(error))?;
         match durability {
             Durability::Written => Ok(()),
             Durability::Synced => self.sync(),
@@ -329,96 +338,6 @@ pub fn free_needed_bytes(disk_bytes: u64, free_min_percent: u8) -> u64 {
     (disk_bytes / 100 * u64::from(free_min_percent)).min(FREE_ENOUGH_BYTES)
 }
 
-/// One commit on its way into sled.
-#[derive(Default)]
-struct Writes {
-    batch: sled::Batch,
-    /// Bytes it adds to the log.
-    bytes: usize,
-    /// Change of the living bytes.
-    change: i64,
-    in_pieces: bool,
-}
-
-impl Writes {
-    /// Takes the last write of each key; `before` tells what stands at it.
-    fn take(
-        &mut self,
-        ops: &[Op],
-        before: impl Fn(&[u8]) -> Result<Option<sled::IVec>, StoreError>,
-    ) -> Result<(), StoreError> {
-        let mut last: HashMap<&[u8], (usize, bool), FixedState> =
-            HashMap::with_capacity_and_hasher(ops.len(), FixedState::default());
-        for (index, op) in ops.iter().enumerate() {
-            last.entry(op.key()).and_modify(|last| *last = (index, true)).or_insert((index, false));
-        }
-        for (index, op) in ops.iter().enumerate() {
-            let key = op.key();
-            let Some((_, several)) = last.get(key).filter(|(last, _)| *last == index) else { continue };
-            if *several || !matches!(op, Op::PutNew(..)) {
-                self.forget(key, before(key)?);
-            }
-            self.bytes += key.len() + op.value_bytes() + ROW_BYTES;
-            match op {
-                Op::Put(_, value) | Op::PutNew(_, value) => self.put(key, value),
-                Op::Delete(_) => self.batch.remove(key),
-            }
-        }
-        Ok(())
-    }
-
-    fn put(&mut self, key: &[u8], value: &[u8]) {
-        self.change += (key.len() + value.len()) as i64;
-        if !pieces::is_large(value) {
-            self.batch.insert(key, pieces::whole(value));
-            return;
-        }
-        self.in_pieces = true;
-        self.batch.insert(key, pieces::head(value.len()));
-        for (piece, index) in value.chunks(pieces::PIECE_BYTES).zip(0..) {
-            self.batch.insert(pieces::piece_key(key, index), piece);
-        }
-    }
-
-    fn forget(&mut self, key: &[u8], stored: Option<sled::IVec>) {
-        let Some(stored) = stored else { return };
-        self.change -= (key.len() + Stored::value_bytes(&stored)) as i64;
-        if let Some(Stored::InPieces(bytes)) = Stored::of(&stored) {
-            self.in_pieces = true;
-            pieces::indexes(bytes).for_each(|index| self.batch.remove(pieces::piece_key(key, index)));
-        }
-    }
-}
-
-impl Live {
-    /// Counts a commit in, and writes the count with it where it is time.
-    fn count(&self, writes: &mut Writes) {
-        let now = self.bytes.fetch_add(writes.change, Ordering::Relaxed) + writes.change;
-        let far = now.abs_diff(self.written.load(Ordering::Relaxed)) > LIVE_CHANGE_BYTES_MAX;
-        if far || self.commits.fetch_add(1, Ordering::Relaxed) + 1 >= LIVE_COMMITS_MAX {
-            self.commits.store(0, Ordering::Relaxed);
-            self.written.store(now, Ordering::Relaxed);
-            writes.batch.insert(LIVE_KEY.as_slice(), now.to_be_bytes().as_slice());
-        }
-    }
-}
-
-/// The count as it was last written; counted anew where there is none.
-///
-/// A crash loses the changes since: at most [`LIVE_CHANGE_BYTES_MAX`] and one commit.
-fn live_bytes(tree: &sled::Tree) -> Result<i64, StoreError> {
-    let written = tree.get(LIVE_KEY).map_err(engine_error("read"))?;
-    if let Some(written) = written.and_then(|value| value.as_ref().try_into().ok()) {
-        return Ok(i64::from_be_bytes(written));
-    }
-    let mut bytes = 0;
-    for row in tree.range(..LIVE_KEY.as_slice()) {
-        let (key, stored) = row.map_err(engine_error("scan"))?;
-        bytes += (key.len() + Stored::value_bytes(&stored)) as i64;
-    }
-    Ok(bytes)
-}
-
 /// Makes the names of new files survive a power cut, and sled's parameters, which it never syncs.
 pub(super) fn sync_names(path: &Path) -> Result<(), StoreError> {
     for entry in fs::read_dir(path).map_err(io_error("list", path))? {
@@ -441,7 +360,7 @@ fn damaged_value(key: &[u8], what: &str) -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Op, *};
 
     /// Too many buffers under way at once, and sled may hang for good.
     #[test]

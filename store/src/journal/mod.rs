@@ -17,6 +17,7 @@ mod core;
 mod dedup;
 mod entry;
 mod erase;
+mod forget;
 mod ids;
 mod keys;
 mod limits;

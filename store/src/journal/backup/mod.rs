@@ -31,7 +31,10 @@ mod file;
 mod restore;
 mod take;
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -62,7 +65,7 @@ pub struct BackupSummary {
 /// How far a backup or a restore is, and whether it is still wanted.
 #[derive(Debug, Default)]
 pub struct BackupProgress {
-    bytes: AtomicU64,
+    bytes: Arc<AtomicU64>,
     cancelled: AtomicBool,
 }
 
@@ -70,6 +73,11 @@ impl BackupProgress {
     /// Bytes of rows done so far.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The same, to be looked at by whoever shows it.
+    pub fn counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.bytes)
     }
 
     /// Asks for its end; the backup fails then.
