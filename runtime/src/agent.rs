@@ -18,7 +18,8 @@ pub trait Agent: Send + Sync + Sized + 'static {
     type Key: AgentKey;
     /// The state of one key.
     type State: Serialize + DeserializeOwned + Default + Send + 'static;
-    /// Version of the state's shape; raised when old state can't be read as the new type.
+    /// Version of the state's shape; raised when old state can't be read as the new type. States of an
+    /// older version are forgotten at the start and folded again from the journal.
     const STATE_VERSION: u8 = 1;
     /// How its keys are written behind.
     const CHECKPOINT: Checkpoint = Checkpoint::ByKey;

@@ -204,6 +204,7 @@ pub(crate) fn homes(journal: &Journal, agents: &[Box<dyn AnyAgent>]) -> Result<V
     let mut homes = Vec::new();
     for (index, agent) in agents.iter().enumerate() {
         let workers = crate::Troupe::workers(journal, agent.as_ref())?;
+        crate::versions::settle(journal, agent.as_ref(), workers)?;
         homes.extend((0..workers).map(|worker| Home::new(agent.name(), index, worker, workers)));
     }
     Ok(homes)

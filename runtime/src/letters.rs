@@ -3,7 +3,7 @@
 //! A letter's row outlives its retry until the entry can't come again in a refold: a set-aside entry
 //! is skipped wherever it stands, and folded at the place of the entry that brings it again.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use impresario_store::{Commit, Journal, NameId, NewEntry, OUTSIDE, Op, Seq, StoreError, codec};
 use serde::{Deserialize, Serialize};
@@ -78,34 +78,84 @@ struct StoredLetter {
     why: String,
 }
 
-/// The letters of one worker.
+/// Letters of a worker kept in memory; older ones are looked up in the store.
+const IN_MEMORY_MAX: usize = 10_000;
+
+/// The letters of one worker: the newest in memory, all in the store.
 pub(crate) struct Letters {
+    journal: Arc<Journal>,
     owner: NameId,
     standing: BTreeMap<Seq, Standing>,
+    /// Letters before this entry are in the store alone, but for those in `touched`.
+    in_memory_from: Seq,
+    /// Older letters written of late, which the store may not show yet.
+    touched: BTreeMap<Seq, Standing>,
+    waiting: usize,
+    in_memory_max: usize,
 }
 
 impl Letters {
-    pub(crate) fn read(journal: &Journal, agent: &str, worker: usize) -> Result<Self, StoreError> {
+    pub(crate) fn read(journal: &Arc<Journal>, agent: &str, worker: usize) -> Result<Self, StoreError> {
+        Self::read_bounded(journal, agent, worker, IN_MEMORY_MAX)
+    }
+
+    fn read_bounded(
+        journal: &Arc<Journal>,
+        agent: &str,
+        worker: usize,
+        in_memory_max: usize,
+    ) -> Result<Self, StoreError> {
         let owner = journal.name(&owner_name(agent, worker))?;
-        let mut letters = Self { owner, standing: BTreeMap::new() };
-        each_row(journal, owner, 0, |seq, letter| {
-            letters.standing.insert(seq, letter.standing);
+        let journal = Arc::clone(journal);
+        let (standing, touched) = (BTreeMap::new(), BTreeMap::new());
+        let mut letters = Self { journal, owner, standing, in_memory_from: 0, touched, waiting: 0, in_memory_max };
+        let reader = Arc::clone(&letters.journal);
+        each_row(&reader, owner, 0, |seq, letter| {
+            letters.keep(seq, letter.standing);
+            letters.waiting += usize::from(letter.standing == Standing::Waiting);
             true
         })?;
         Ok(letters)
     }
 
-    pub(crate) fn standing(&self, seq: Seq) -> Option<Standing> {
-        self.standing.get(&seq).copied()
+    /// How the letter of this entry stands, if there is one.
+    pub(crate) fn standing(&self, seq: Seq) -> Result<Option<Standing>, StoreError> {
+        if let Some(standing) = self.standing.get(&seq).or_else(|| self.touched.get(&seq)) {
+            return Ok(Some(*standing));
+        }
+        if seq >= self.in_memory_from {
+            return Ok(None);
+        }
+        let row = self.journal.state(self.owner, &seq.to_be_bytes())?;
+        row.map(|row| Ok(codec::decode::<StoredLetter>(1, &row.body)?.standing)).transpose()
     }
 
+    /// How many wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.standing.values().filter(|standing| **standing == Standing::Waiting).count()
+        self.waiting
+    }
+
+    fn keep(&mut self, seq: Seq, standing: Standing) {
+        if seq < self.in_memory_from {
+            self.touched.insert(seq, standing);
+            if self.touched.len() > self.in_memory_max {
+                self.touched.pop_first();
+            }
+            return;
+        }
+        self.standing.insert(seq, standing);
+        if self.standing.len() > self.in_memory_max
+            && let Some((oldest, _)) = self.standing.pop_first()
+        {
+            self.in_memory_from = self.in_memory_from.max(oldest + 1);
+        }
     }
 
     /// The write that keeps how a letter stands from now on.
     pub(crate) fn put(&mut self, seq: Seq, standing: Standing, why: &str) -> Result<Op, StoreError> {
-        self.standing.insert(seq, standing);
+        let waited = self.standing(seq)? == Some(Standing::Waiting);
+        self.waiting = self.waiting + usize::from(standing == Standing::Waiting) - usize::from(waited);
+        self.keep(seq, standing);
         let body = codec::encode(1, &StoredLetter { standing, why: why.to_owned() })?;
         Ok(Journal::state_write(self.owner, &seq.to_be_bytes(), seq, &body))
     }
@@ -211,4 +261,37 @@ pub(crate) fn again(
         return Err(RuntimeError::UnknownLetter { agent: agent.to_owned(), seq });
     }
     Ok(commit)
+}
+
+#[cfg(test)]
+mod tests {
+    use impresario_store::{JournalLimits, MemoryEngine};
+
+    use super::*;
+
+    #[test]
+    fn only_the_newest_letters_are_in_memory_and_all_are_known() {
+        let journal = Journal::open(Arc::new(MemoryEngine::new()), JournalLimits::default()).expect("a journal");
+        let commit = |write| {
+            let mut commit = Commit::new(OUTSIDE);
+            commit.writes.push(write);
+            journal.commit_one(0, commit).expect("a commit");
+        };
+        let mut letters = Letters::read_bounded(&journal, "toy", 0, 3).expect("letters");
+        for seq in 1..=9 {
+            commit(letters.put(seq * 10, Standing::Waiting, "odd").expect("a write"));
+        }
+        for mut letters in [letters, Letters::read_bounded(&journal, "toy", 0, 3).expect("letters")] {
+            assert_eq!((letters.standing.len(), letters.waiting()), (3, 9));
+            let found: Vec<_> = (1..=99).filter(|seq| letters.standing(*seq).expect("a look").is_some()).collect();
+            assert_eq!(found, (1..=9).map(|seq| seq * 10).collect::<Vec<_>>());
+            commit(letters.put(10, Standing::Dropped, "").expect("a write"));
+            commit(letters.put(90, Standing::Retried(95), "").expect("a write"));
+            assert_eq!(letters.waiting(), 7);
+            assert_eq!(letters.standing(10).expect("a look"), Some(Standing::Dropped));
+            commit(letters.put(10, Standing::Waiting, "again").expect("a write"));
+            commit(letters.put(90, Standing::Waiting, "again").expect("a write"));
+            assert_eq!(letters.waiting(), 9);
+        }
+    }
 }

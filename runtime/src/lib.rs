@@ -29,6 +29,7 @@ mod supervision;
 pub mod test_kit;
 mod topic;
 mod troupe;
+mod versions;
 mod worker;
 
 pub use agent::{Agent, Checkpoint, Event, Held, On, OnMany, OnShared, Shared};

@@ -109,6 +109,8 @@ impl Troupe {
 pub(crate) trait AnyAgent: Send + Sync {
     fn name(&self) -> &'static str;
     fn workers(&self) -> usize;
+    /// The version of its states' shape.
+    fn state_version(&self) -> u8;
     fn topics(&self) -> Vec<String>;
     /// The partition of the key that `text` says.
     fn partition_of(&self, text: &str) -> Option<u16>;
@@ -128,6 +130,10 @@ impl<A: Agent> AnyAgent for Registered<A> {
 
     fn workers(&self) -> usize {
         self.workers
+    }
+
+    fn state_version(&self) -> u8 {
+        A::STATE_VERSION
     }
 
     fn topics(&self) -> Vec<String> {

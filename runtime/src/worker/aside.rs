@@ -19,7 +19,7 @@ impl<A: Agent> Worker<A> {
             return Ok(false);
         }
         let again = entry.decode::<LetterAgain>(1).map_err(AgentError::from)?;
-        let retry = match self.letters.standing(again.entry) {
+        let retry = match self.letters.standing(again.entry)? {
             Some(Standing::Waiting) if self.room.replaying => false,
             Some(Standing::Waiting) => {
                 if again.drop {

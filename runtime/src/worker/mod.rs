@@ -170,7 +170,7 @@ impl<A: Agent> Worker<A> {
 
     /// Folds one entry; true where it was this worker's.
     fn handle(&mut self, entry: &Entry) -> Result<bool, Trouble> {
-        if entry.erased.is_some() || self.letters.standing(entry.seq).is_some() {
+        if entry.erased.is_some() || self.letters.standing(entry.seq)?.is_some() {
             return Ok(false);
         }
         if entry.topic == self.again {

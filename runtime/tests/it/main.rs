@@ -12,3 +12,4 @@ mod limits;
 mod supervision;
 mod support;
 mod toys;
+mod versions;

@@ -4,7 +4,7 @@ use crate::{Durability, Op, StoreError, WriteBatch};
 const ROWS: usize = 512;
 
 impl Journal {
-    /// Forgets all that was written behind of an owner's states, and how far its workers' were written: who
+    /// Forgets all that was written behind of an agent's states, and how far its workers' were written: who
     /// starts over it folds the journal again from its first entry. Names, cursors, timers and effects
     /// stay. Cut short by a crash, it is to be called again.
     ///
@@ -16,19 +16,22 @@ impl Journal {
         self.put(&mut alone, waiting)?;
         // The marks first: states that are further than a mark says are folded over, never the other way.
         self.forget(workers.iter().map(|worker| keys::worker(*worker)))?;
-        let [high, low] = owner.0.to_be_bytes();
-        for space in [keys::PAGE, keys::STATE] {
-            let from = vec![space, high, low];
-            let to = match owner.0.checked_add(1) {
-                Some(next) => [&[space], next.to_be_bytes().as_slice()].concat(),
-                None => vec![space + 1],
-            };
-            loop {
-                let rows = self.engine.scan(&from, Some(&to), ROWS)?;
-                if rows.is_empty() {
-                    break;
+        // Pages are their workers'; values of their own, as they once were, the agent's.
+        for name in workers.iter().chain([&owner]) {
+            let [high, low] = name.0.to_be_bytes();
+            for space in [keys::PAGE, keys::STATE] {
+                let from = vec![space, high, low];
+                let to = match name.0.checked_add(1) {
+                    Some(next) => [&[space], next.to_be_bytes().as_slice()].concat(),
+                    None => vec![space + 1],
+                };
+                loop {
+                    let rows = self.engine.scan(&from, Some(&to), ROWS)?;
+                    if rows.is_empty() {
+                        break;
+                    }
+                    self.forget(rows.into_iter().map(|(key, _)| key.to_vec()))?;
                 }
-                self.forget(rows.into_iter().map(|(key, _)| key.to_vec()))?;
             }
         }
         drop(alone);

@@ -1,0 +1,39 @@
+//! States of another version of their agent: folded again from the journal, or refused.
+
+use impresario_store::{Commit, Journal, OUTSIDE};
+
+use crate::{RuntimeError, troupe::AnyAgent};
+
+/// The version of directories that never said one.
+const FIRST: u8 = 1;
+
+/// Looks whether what is written of an agent's states is of its version. States of an older one are
+/// forgotten: state is a cache of the journal, and its workers fold it again as they start. What was
+/// erased from the journal stays forgotten.
+///
+/// # Errors
+/// States of a newer version than this program knows; the store's error.
+pub(crate) fn settle(journal: &Journal, agent: &dyn AnyAgent, workers: usize) -> Result<(), RuntimeError> {
+    let (name, known) = (agent.name(), agent.state_version());
+    let key = format!("states/{name}");
+    let said = journal.meta(&key)?;
+    let found = said.as_ref().and_then(|said| said.first().copied()).unwrap_or(FIRST);
+    if found > known {
+        return Err(RuntimeError::Setup(format!(
+            "the states of agent `{name}` have version {found}, this program knows up to {known}; use the program that \
+             wrote them, or a newer one"
+        )));
+    }
+    if found < known {
+        tracing::warn!(agent = name, found, known, "states of an older version are folded again from the journal");
+        let names =
+            (0..workers).map(|worker| journal.name(&format!("{name}/{worker}"))).collect::<Result<Vec<_>, _>>()?;
+        journal.forget_states(journal.name(name)?, &names)?;
+    }
+    if said.is_none() || found != known {
+        let mut commit = Commit::new(OUTSIDE);
+        commit.writes.push(Journal::meta_write(&key, &[known]));
+        journal.commit_one(journal.last_at().unwrap_or(i64::MIN), commit)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! A program whose agent keeps its states in another shape than the one that wrote them.
+
+use std::sync::Arc;
+
+use impresario_runtime::{Agent, AgentError, Driver, Event, On, Routes, RuntimeError, Step, Topic, Troupe, store::*};
+use serde::{Deserialize, Serialize};
+
+use crate::support::*;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Spent(u64, i64);
+impl Topic for Spent {
+    const NAME: &'static str = "spent";
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Warned(u64);
+impl Topic for Warned {
+    const NAME: &'static str = "warned";
+}
+
+/// As it was: a sum.
+struct Before;
+impl Agent for Before {
+    const NAME: &'static str = "budget";
+    type Key = u64;
+    type State = i64;
+    fn routes(routes: &mut Routes<Self>) {
+        routes.on::<Spent>(|spent| spent.0);
+    }
+}
+impl On<Spent> for Before {
+    fn on(&self, sum: &mut i64, event: &Event<'_, Spent>, step: &mut Step<'_>) -> Result<(), AgentError> {
+        *sum += event.1;
+        step.publish(Warned(event.0));
+        Ok(())
+    }
+}
+
+/// As it is now: every amount, which an old sum can't be read as.
+struct After;
+impl Agent for After {
+    const NAME: &'static str = "budget";
+    type Key = u64;
+    type State = Vec<i64>;
+    const STATE_VERSION: u8 = 2;
+    fn routes(routes: &mut Routes<Self>) {
+        routes.on::<Spent>(|spent| spent.0);
+    }
+}
+impl On<Spent> for After {
+    fn on(&self, all: &mut Vec<i64>, event: &Event<'_, Spent>, step: &mut Step<'_>) -> Result<(), AgentError> {
+        all.push(event.1);
+        step.publish(Warned(event.0));
+        Ok(())
+    }
+}
+
+fn start(engine: &MemoryEngine, troupe: Troupe) -> Result<Driver, RuntimeError> {
+    let mut driver = Driver::start(open(Arc::new(engine.fork())), troupe, [7; 32], 0)?;
+    driver.settle()?;
+    Ok(driver)
+}
+
+#[test]
+fn states_of_an_older_version_are_folded_again_and_nothing_is_said_twice() {
+    let engine = Arc::new(MemoryEngine::new());
+    let mut driver = Driver::start(
+        open(Arc::<MemoryEngine>::clone(&engine)),
+        Troupe::new().agent_with_workers(Before, 2),
+        [7; 32],
+        0,
+    )
+    .unwrap();
+    for number in 0..50_u64 {
+        driver.say(Spent(number % 5, number as i64)).unwrap();
+    }
+    driver.settle().unwrap();
+    let said = all::<Warned>(driver.journal()).len();
+    driver.stop().unwrap();
+    let mut driver = start(&engine, Troupe::new().agent_with_workers(After, 2)).unwrap();
+    let all_of = |driver: &mut Driver, key: u64| {
+        driver.read::<After, _>(&key, |reading| reading.get(&key).unwrap().cloned()).unwrap().unwrap()
+    };
+    assert_eq!(all_of(&mut driver, 3), [3, 8, 13, 18, 23, 28, 33, 38, 43, 48]);
+    assert_eq!(all::<Warned>(driver.journal()).len(), said);
+    driver.say(Spent(3, 7)).unwrap();
+    driver.settle().unwrap();
+    assert_eq!(all_of(&mut driver, 3).last(), Some(&7));
+    assert_eq!(all::<Warned>(driver.journal()).len(), said + 1);
+}
+
+#[test]
+fn states_of_a_newer_version_are_refused_with_both_numbers() {
+    let engine = Arc::new(MemoryEngine::new());
+    let mut driver =
+        Driver::start(open(Arc::<MemoryEngine>::clone(&engine)), Troupe::new().agent(After), [7; 32], 0).unwrap();
+    driver.say(Spent(1, 1)).unwrap();
+    driver.settle().unwrap();
+    driver.stop().unwrap();
+    let refused = start(&engine, Troupe::new().agent(Before)).err().expect("a refusal").to_string();
+    assert!(refused.contains("`budget` have version 2, this program knows up to 1"), "{refused}");
+    let mut again = start(&engine, Troupe::new().agent(After)).unwrap();
+    let kept = again.read::<After, _>(&1, |reading| reading.get(&1).unwrap().cloned()).unwrap();
+    assert_eq!(kept, Some(vec![1]), "a refusal changes nothing");
+}
