@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 use crate::{
     config::Config,
     http::Bodies,
-    ingest::sources::Sources,
+    ingest::{dedup_key, sources::Sources},
     keys::{KeyRecord, KeyRing},
     past_members::PastMembers,
     problem::Problem,
@@ -117,7 +117,7 @@ impl App {
             tracked: journal.name(Tracked::NAME)?,
             keys: LiveKeys::new(ring),
             bodies: Bodies::new(config.server.bodies_bytes_max),
-            dedup_key: blake3::derive_key("impresario message ids", seed),
+            dedup_key: dedup_key(seed),
             clock,
             config,
             host,

@@ -19,7 +19,7 @@ use self::setting::{Allowed, PREFIX, Setting, number, section};
 use crate::directory::DEFAULT_DIRECTORY;
 
 /// Variables of the prefix that are no key of the file.
-const OTHER_VARIABLES: &[&str] = &["IMPRESARIO_CONFIG"];
+const OTHER_VARIABLES: &[&str] = &["IMPRESARIO_CONFIG", "IMPRESARIO_WRITE_KEY"];
 
 /// One hour.
 const HOUR_MS: i64 = 3_600_000;

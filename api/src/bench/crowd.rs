@@ -18,7 +18,8 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{BenchError, Bodies, Watch, failed};
+use super::{BenchError, Bodies, Watch, Whom, failed};
+use crate::http::{head_of, number_in};
 
 /// How often a dawdler does the little it does.
 const DAWDLE_EVERY: Duration = Duration::from_secs(1);
@@ -173,7 +174,8 @@ impl Crowd {
     /// # Errors
     /// No runtime for it.
     pub fn run(&self, watch: Watch) -> Result<Tally, BenchError> {
-        let bodies = Arc::new(Mutex::new(Bodies::new(self.number, self.batch, self.profiles, &self.timestamp)));
+        let bodies =
+            Arc::new(Mutex::new(Bodies::new(self.number, self.batch, Whom::Anybody(self.profiles), &self.timestamp)));
         let tally = Arc::new(Mutex::new(Tally::default()));
         with_runtime(async {
             let mut tasks = JoinSet::new();
@@ -292,9 +294,10 @@ async fn ask(stream: &TcpStream, request: &[u8], answer: &mut Vec<u8>) -> io::Re
         }
         answer.extend_from_slice(part.get(..read).unwrap_or_default());
         if whole == usize::MAX
-            && let Some((body_at, length)) = super::client::head_of(answer)
+            && let Some((body_at, head)) = head_of(answer)
         {
-            whole = body_at + length;
+            let length = number_in(head, "content-length").and_then(|length| length.try_into().ok());
+            whole = body_at + length.unwrap_or(0_usize);
         }
     }
     let status = std::str::from_utf8(answer.get(9..12).unwrap_or_default()).ok().and_then(|status| status.parse().ok());

@@ -7,9 +7,28 @@ pub struct Bodies {
     bodies: Vec<Body>,
     next: usize,
     sent: u64,
-    profiles: u64,
+    whom: Whom,
     connection: u64,
     state: u64,
+}
+
+/// Of whom the events are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// Of so many people, by chance.
+    Anybody(u64),
+    /// Of each person of a range once, then of any of them.
+    EachOf(u64, u64),
+}
+
+impl Whom {
+    fn next(self, sent: u64, random: u64) -> u64 {
+        match self {
+            Self::Anybody(people) => random % people.clamp(1, PEOPLE_MAX),
+            Self::EachOf(from, to) if from + sent <= to.min(PEOPLE_MAX) => from + sent - 1,
+            Self::EachOf(from, to) => from + random % to.min(PEOPLE_MAX).saturating_sub(from).max(1),
+        }
+    }
 }
 
 struct Body {
@@ -21,14 +40,16 @@ struct Body {
 const DIFFERENT_BODIES: usize = 16;
 const MESSAGE_DIGITS: usize = 12;
 const USER_DIGITS: usize = 8;
+const PEOPLE_MAX: u64 = 99_999_999;
 
 impl Bodies {
-    /// Bodies of `batch` events each, of `profiles` people, that happened at `timestamp` (RFC 3339).
-    pub fn new(connection: u64, batch: usize, profiles: u64, timestamp: &str) -> Self {
+    /// Bodies of `batch` events each, that happened at `timestamp` (RFC 3339). No two `connection`s (below 10,000)
+    /// send the same event.
+    pub fn new(connection: u64, batch: usize, whom: Whom, timestamp: &str) -> Self {
         // SplitMix64; a different stream for each connection.
         let mut state = connection.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d;
         let bodies = (0..DIFFERENT_BODIES).map(|_| Body::new(&mut state, batch, timestamp)).collect();
-        Self { bodies, next: 0, sent: 0, profiles: profiles.clamp(1, 99_999_999), connection, state }
+        Self { bodies, next: 0, sent: 0, whom, connection, state }
     }
 
     /// The next batch; no event of it was sent before.
@@ -40,7 +61,8 @@ impl Bodies {
             // Four digits say which connection, eight count.
             put_digits(&mut body.text, *message, 4, self.connection);
             put_digits(&mut body.text, *message + 4, MESSAGE_DIGITS - 4, self.sent);
-            put_digits(&mut body.text, *user, USER_DIGITS, random(&mut self.state) % self.profiles);
+            let user_number = self.whom.next(self.sent, random(&mut self.state));
+            put_digits(&mut body.text, *user, USER_DIGITS, user_number);
         }
         &body.text
     }
@@ -136,7 +158,7 @@ mod tests {
     fn batches_are_json_of_the_usual_size_and_no_event_comes_twice() {
         let mut ids = BTreeSet::new();
         for connection in 0..2 {
-            let mut bodies = Bodies::new(connection, 50, 1_000, "2026-05-04T08:00:00.000Z");
+            let mut bodies = Bodies::new(connection, 50, Whom::Anybody(1_000), "2026-05-04T08:00:00.000Z");
             for _ in 0..40 {
                 let body: serde_json::Value = serde_json::from_slice(bodies.next_batch()).expect("JSON");
                 for event in body["batch"].as_array().expect("a list") {
@@ -147,5 +169,18 @@ mod tests {
             assert!((250..320).contains(&bodies.event_bytes()), "{}", bodies.event_bytes());
         }
         assert_eq!(ids.len(), 2 * 40 * 50);
+    }
+
+    #[test]
+    fn each_of_a_range_comes_once_and_then_anybody_of_it() {
+        let mut bodies = Bodies::new(0, 10, Whom::EachOf(20, 45), "2026-05-04T08:00:00.000Z");
+        let mut users = Vec::new();
+        for _ in 0..10 {
+            let body: serde_json::Value = serde_json::from_slice(bodies.next_batch()).expect("JSON");
+            users.extend(body["batch"].as_array().expect("a list").iter().map(|event| event["userId"].to_string()));
+        }
+        let expect: Vec<String> = (20..45).map(|user| format!("\"user-{user:08}\"")).collect();
+        assert_eq!(users[..25], expect);
+        assert!(users[25..].iter().all(|user| expect.contains(user)));
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::{BenchError, Bodies, Client, Watch};
+use super::{BenchError, Bodies, Client, Watch, Whom};
 
 /// Pause after the server said "busy".
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
@@ -29,6 +29,10 @@ pub struct Load {
     pub batch: usize,
     /// People the events are of.
     pub profiles: u64,
+    /// Whether each of them gets one before anybody gets another.
+    pub each_once: bool,
+    /// Numbers of the connections begin here: two loads of one server must not send the same events.
+    pub first_connection: u64,
     /// How long.
     pub duration: Duration,
     /// Events a second at most, over all connections; `None` for as many as are taken.
@@ -58,9 +62,15 @@ impl Load {
     /// # Errors
     /// A connection fails, or the server refuses.
     pub fn run(&self) -> Result<Outcome, BenchError> {
-        let stop = AtomicBool::new(false);
+        self.run_until(&AtomicBool::new(false))
+    }
+
+    /// Sends until the time is up, or somebody says so.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub fn run_until(&self, stop: &AtomicBool) -> Result<Outcome, BenchError> {
         std::thread::scope(|scope| {
-            let stop = &stop;
             let threads = self.connections.clamp(1, THREADS_MAX);
             let senders: Vec<_> = (0..threads)
                 .map(|thread| (thread..self.connections).step_by(threads as usize).collect::<Vec<_>>())
@@ -84,7 +94,12 @@ impl Load {
 
     fn send(&self, connections: &[u64], stop: &AtomicBool) -> Result<Outcome, BenchError> {
         let open = |connection: &u64| {
-            let bodies = Bodies::new(*connection, self.batch, self.profiles, &self.timestamp);
+            let of = |share: u64| self.profiles * share / self.connections.max(1);
+            let whom = match self.each_once {
+                true => Whom::EachOf(of(*connection), of(*connection + 1)),
+                false => Whom::Anybody(self.profiles),
+            };
+            let bodies = Bodies::new(self.first_connection + *connection, self.batch, whom, &self.timestamp);
             Ok(Sender { client: Client::connect(self.address, &self.write_key)?, bodies, sent: Watch::start() })
         };
         let mut senders: Vec<Sender> = connections.iter().map(open).collect::<Result<_, BenchError>>()?;
@@ -123,7 +138,7 @@ struct Sender {
 impl Sender {
     fn send(&mut self) -> Result<(), BenchError> {
         self.sent = Watch::start();
-        self.client.send("POST", "/v1/batch", self.bodies.next_batch())
+        Ok(self.client.send("POST", "/v1/batch", self.bodies.next_batch())?)
     }
 
     /// Waits until the batch is taken in.

@@ -4,22 +4,23 @@
 //! answers; [`Crowd`] and [`Dawdlers`] are very many clients; [`segments`] are what the events are folded into; [`yardstick`] is what the same
 //! machine could do at best. Nothing here is part of the server.
 
-mod client;
 mod crowd;
 mod events;
 mod load;
+mod process;
 mod segments;
 mod server;
 pub mod yardstick;
 
 use std::time::{Duration, Instant};
 
-pub use client::Client;
+pub use crate::http::{Client, ClientError};
 pub use crowd::{Crowd, Dawdler, Dawdlers, Tally};
-pub use events::Bodies;
+pub use events::{Bodies, Whom};
 pub use load::{Load, Outcome};
-pub use segments::{MARKED, definitions};
-pub use server::{Server, Stages};
+pub use process::{disk_bytes, processor_of, processor_of_children, processor_of_thread, rss_mib_of};
+pub use segments::{MARKED, definitions, scattered};
+pub use server::{Keys, Server, Stages};
 
 /// Why a measurement could not be taken.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum BenchError {
         /// The system's error.
         error: std::io::Error,
     },
+    /// The server does not answer as it should.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// The server does not do what it should.
     #[error("{0}")]
     Server(String),

@@ -44,6 +44,33 @@ pub fn definitions(count: usize) -> Vec<Value> {
     all
 }
 
+/// Of the definitions of [`scattered`], so many look at the events of the load.
+const LOOKING: usize = 5;
+
+/// `count` definitions of which the first five look at the events of the load, and the others at events, traits
+/// and features that do not come.
+pub fn scattered(count: usize) -> Vec<Value> {
+    let looking = |index: usize| {
+        let window = if index.is_multiple_of(2) { json!({ "last": "30d" }) } else { json!({}) };
+        let name = if index < 3 { "Product Viewed" } else { "Order Completed" };
+        json!({ "event": { "name": name, "window": window, "op": ">=", "value": 20 + index } })
+    };
+    let elsewhere = |index: usize| match index % 4 {
+        0 => json!({ "event": { "name": format!("Webinar {index} Joined"), "op": ">=", "value": 1 } }),
+        1 => json!({ "event": {
+            "name": format!("Shop {index} Visited"), "window": { "last": "30d" }, "op": ">=", "value": 2 } }),
+        2 => json!({ "trait": { "name": format!("answer_{index}"), "op": "=", "value": "yes" } }),
+        _ => json!({ "all": [
+            { "feature": { "name": "email.opened", "op": ">=", "value": 1 + index % 7 } },
+            { "trait": { "name": format!("answer_{index}"), "op": "=", "value": "no" } } ] }),
+    };
+    let all = (0..count).map(|index| {
+        let condition = if index < LOOKING { looking(index) } else { elsewhere(index) };
+        json!({ "id": format!("bench-{index}"), "name": format!("Bench {index}"), "condition": condition })
+    });
+    all.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use impresario_agents::segmentation::{Condition, check_condition};
@@ -52,7 +79,7 @@ mod tests {
 
     #[test]
     fn all_definitions_are_valid() {
-        for definition in definitions(200) {
+        for definition in definitions(200).into_iter().chain(scattered(200)) {
             let condition: Condition = serde_json::from_value(definition["condition"].clone()).expect("a condition");
             let checked = check_condition(&condition, None, &std::collections::BTreeMap::new());
             assert!(checked.is_ok(), "{}: {checked:?}", definition["id"]);

@@ -9,10 +9,14 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{BenchError, Client, Watch, failed};
+use super::{BenchError, Client, Watch, failed, processor_of, rss_mib_of};
+
+/// A write key and an admin key.
+pub type Keys = (String, String);
 
 const SETTLE_PAUSE: Duration = Duration::from_millis(2);
 
@@ -33,6 +37,18 @@ impl Server {
     /// # Errors
     /// It does not start, or does not say where it is.
     pub fn start(directory: &Path, more: &[&str]) -> Result<Self, BenchError> {
+        Self::spawn(directory, more, None)
+    }
+
+    /// Starts it again over the directory of a server that has ended, whose keys these are.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_again(directory: &Path, keys: Keys) -> Result<Self, BenchError> {
+        Self::spawn(directory, &[], Some(keys))
+    }
+
+    fn spawn(directory: &Path, more: &[&str], keys: Option<Keys>) -> Result<Self, BenchError> {
         let program = std::env::current_exe().map_err(failed("find this program"))?;
         let mut command = Command::new(program);
         command.args(["serve", "--json", "--port", "0", "--data"]).arg(directory).args(more);
@@ -46,8 +62,8 @@ impl Server {
         let said: Value = serde_json::from_str(&line).unwrap_or_default();
         let text = |path: &str| said.pointer(path).and_then(Value::as_str).map(str::to_owned);
         let address = text("/address").and_then(|at| at.strip_prefix("http://").and_then(|at| at.parse().ok()));
-        let keys = text("/keys/write_key").zip(text("/keys/admin_key"));
-        match address.zip(keys) {
+        let said_keys = text("/keys/write_key").zip(text("/keys/admin_key"));
+        match address.zip(keys.or(said_keys)) {
             Some((address, (write_key, admin_key))) => Ok(Self { child, address, write_key, admin_key }),
             None => {
                 let _ = child.kill();
@@ -57,12 +73,67 @@ impl Server {
         }
     }
 
+    /// Its keys, for starting it again.
+    pub fn keys(&self) -> Keys {
+        (self.write_key.clone(), self.admin_key.clone())
+    }
+
+    /// Tells it to stop, and waits until it has.
+    ///
+    /// # Errors
+    /// It ends with an error, or can't be told.
+    pub fn stop(mut self) -> Result<(), BenchError> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let told = pid.map(|pid| kill_process(pid, Signal::TERM)).transpose();
+        told.map_err(|error| failed("tell the server to stop")(error.into()))?;
+        let status = self.child.wait().map_err(failed("wait for the server"))?;
+        if status.success() { Ok(()) } else { Err(BenchError::Server(format!("the server ended with {status}"))) }
+    }
+
+    /// Kills it, as `kill -9` does.
+    pub fn kill(self) {
+        drop(self);
+    }
+
+    /// Waits until it takes events in.
+    ///
+    /// # Errors
+    /// It takes longer than `within`.
+    pub fn ready(&self, within: Duration) -> Result<(), BenchError> {
+        let mut client = self.admin()?;
+        let watch = Watch::start();
+        while client.ask("GET", "/health/ready", &[])?.0 != 200 {
+            if watch.passed() > within {
+                return Err(BenchError::Server(format!("the server is not ready after {} s", within.as_secs())));
+            }
+            std::thread::sleep(SETTLE_PAUSE);
+        }
+        Ok(())
+    }
+
+    /// Processor time it has used so far.
+    pub fn processor(&self) -> Duration {
+        processor_of(self.child.id())
+    }
+
     /// A client with the admin key.
     ///
     /// # Errors
     /// The system's.
     pub fn admin(&self) -> Result<Client, BenchError> {
-        Client::connect(self.address, &self.admin_key)
+        Ok(Client::connect(self.address, &self.admin_key)?)
+    }
+
+    /// Defines segments.
+    ///
+    /// # Errors
+    /// The system's, or the server's refusal.
+    pub fn define(&self, definitions: &[Value]) -> Result<(), BenchError> {
+        let mut admin = self.admin()?;
+        for definition in definitions {
+            admin.json("POST", "/api/segments", definition.to_string().as_bytes())?;
+        }
+        Ok(())
     }
 
     /// Waits until every agent has folded everything.
@@ -96,13 +167,7 @@ impl Server {
 
     /// Resident memory in MiB: now, and at its highest.
     pub fn rss_mib(&self) -> (u64, u64) {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let read = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let kib = line.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok());
-            kib.unwrap_or_default() / 1_024
-        };
-        (read("VmRSS:"), read("VmHWM:"))
+        rss_mib_of(self.child.id())
     }
 
     /// Descriptors it holds open.

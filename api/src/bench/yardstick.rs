@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{BenchError, Bodies, Watch, failed};
+use super::{BenchError, Bodies, Watch, Whom, failed};
 
 /// Bytes in one group at most, as the journal's writer has it.
 const GROUP_BYTES_MAX: usize = 1 << 20;
@@ -34,7 +34,7 @@ pub fn synced_file(
             .map(|writer| {
                 let queue = queue.clone();
                 scope.spawn(move || {
-                    let mut bodies = Bodies::new(writer, batch, 100_000, timestamp);
+                    let mut bodies = Bodies::new(writer, batch, Whom::Anybody(100_000), timestamp);
                     let (done, wait) = sync_channel(1);
                     let mut events = 0;
                     while watch.passed() < duration {

@@ -1,5 +1,11 @@
 //! `impresario bench`: measures the real program.
 
+mod import;
+mod replay;
+mod restart;
+mod segments;
+mod worst;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -49,6 +55,14 @@ pub enum What {
     Connections(ConnectionsArgs),
     /// More events than can be taken in
     Overload(OverloadArgs),
+    /// What an event costs with more segments and more people, back-filling, and the worst definition there can be
+    Segments(segments::SegmentsArgs),
+    /// Memory, disk, and how soon a directory is ready again after a stop and after a kill
+    Restart(restart::RestartArgs),
+    /// Folding a journal again on one core, and playing a scenario of many people
+    Replay(replay::ReplayArgs),
+    /// Importing a table
+    Import(import::ImportArgs),
 }
 
 /// The arguments of `bench ingest`.
@@ -167,24 +181,49 @@ impl From<BenchError> for CommandError {
 ///
 /// # Errors
 /// A measurement that could not be taken.
-pub fn run(_: &Common, args: &BenchArgs, output: &Output) -> Result<(), CommandError> {
+pub fn run(common: &Common, args: &BenchArgs, output: &Output) -> Result<(), CommandError> {
     let args = match &args.what {
         What::Ingest(args) => args,
         What::SlowClients(args) => return within_directory(output, |at| bench_door::slow_clients(args, at)),
         What::Connections(args) => return within_directory(output, |at| bench_door::connections(args, at)),
         What::Overload(args) => return within_directory(output, |at| bench_door::overload(args, at)),
+        What::Segments(args) => return segments::run(args, output),
+        What::Restart(args) => return restart::run(args, output),
+        What::Replay(args) => return replay::run(common, args, output),
+        What::Import(args) => return import::run(args, output),
     };
-    if args.batch == 0 || args.batch > 2_500 || !(1..=9_999).contains(&args.connections) {
-        return Err(CommandError::Usage("a batch has 1 to 2,500 events, and there are 1 to 9,999 connections".into()));
+    check_load(args.batch, args.connections)?;
+    let report = in_directory(args.directory.as_deref(), |directory| Ok(ingest(args, directory)?))?;
+    output.answer(&report);
+    Ok(())
+}
+
+/// What a load may be.
+fn check_load(batch: usize, connections: u64) -> Result<(), CommandError> {
+    if batch == 0 || batch > 2_500 || !(1..=9_000).contains(&connections) {
+        return Err(CommandError::Usage("a batch has 1 to 2,500 events, and there are 1 to 9,000 connections".into()));
     }
-    let parent = args.directory.clone().unwrap_or_else(std::env::temp_dir);
+    Ok(())
+}
+
+/// Measures in a directory of its own, which is removed at the end.
+fn in_directory<R>(
+    parent: Option<&Path>,
+    measure: impl FnOnce(&Path) -> Result<R, CommandError>,
+) -> Result<R, CommandError> {
+    let parent = parent.map_or_else(std::env::temp_dir, Path::to_path_buf);
     let directory = parent.join(format!("impresario-bench-{}", std::process::id()));
     std::fs::create_dir_all(&directory)
         .map_err(|error| CommandError::Io { what: format!("make {}", directory.display()), error })?;
-    let report = ingest(args, &directory);
+    let measured = measure(&directory);
     let _ = std::fs::remove_dir_all(&directory);
-    output.answer(&report?);
-    Ok(())
+    measured
+}
+
+/// The middle one of several measurements.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 /// Measures with a directory that is gone afterwards.
@@ -277,6 +316,8 @@ fn load(args: &IngestArgs, server: &Server) -> Load {
         connections: args.connections,
         batch: args.batch,
         profiles: args.profiles,
+        each_once: false,
+        first_connection: 0,
         duration: Duration::from_secs(args.seconds),
         rate: args.rate,
         events_max: args.events,

@@ -13,16 +13,17 @@ use clap::{Args, Subcommand, ValueEnum};
 use impresario_agents::{
     profiles::Profiles,
     segmentation::{Definitions, Segmentation},
-    vocabulary::{EventKind, IdentifierKind, ProfileId, Tracked},
+    vocabulary::{IdentifierKind, ProfileId, Tracked},
 };
 use impresario_runtime::{AgentError, Driver, RuntimeError, Topic, each_entry, store::StoreError};
 use serde::Serialize;
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 
 use super::{CommandError, Common, existing, output::Output};
 use crate::{
     control::{Membership, person_view},
     directory::DataDirectory,
+    ingest::{Call, instant},
 };
 
 /// People looked at in one page.
@@ -202,72 +203,6 @@ const EVENT_COLUMNS: &[&str] = &[
     "traits",
     "context",
 ];
-
-/// An event as Segment has it.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Call<'a> {
-    #[serde(rename = "type")]
-    kind: EventKind,
-    message_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    anonymous_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    previous_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    group_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    timestamp: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    original_timestamp: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sent_at: Option<String>,
-    received_at: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    properties: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    traits: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    context: Option<&'a RawValue>,
-}
-
-impl<'a> Call<'a> {
-    fn of(event: &'a Tracked) -> Self {
-        let raw = |text: &'a str| serde_json::from_str::<&RawValue>(text).ok();
-        let body = Some(&event.properties).filter(|body| !body.is_empty()).and_then(|body| raw(body.as_str()));
-        let of_person = matches!(event.kind, EventKind::Identify | EventKind::Group);
-        let name = Some(&*event.name).filter(|name| !name.is_empty());
-        let track = event.kind == EventKind::Track;
-        Self {
-            kind: event.kind,
-            message_id: &event.message_id,
-            user_id: event.user_id.as_deref(),
-            anonymous_id: event.anonymous_id.as_deref(),
-            previous_id: event.previous_id.as_deref(),
-            group_id: event.group_id.as_deref(),
-            event: name.filter(|_| track),
-            name: name.filter(|_| !track),
-            timestamp: instant(event.at_ms),
-            original_timestamp: event.original_at_ms.filter(|at_ms| *at_ms != event.at_ms).map(instant),
-            sent_at: event.sent_at_ms.map(instant),
-            received_at: instant(event.received_at_ms),
-            properties: body.filter(|_| !of_person),
-            traits: body.filter(|_| of_person),
-            context: Some(&event.context)
-                .filter(|context| !context.is_empty())
-                .and_then(|context| raw(context.as_str())),
-        }
-    }
-}
-
-fn instant(at_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(at_ms).map(|at| format!("{at:.3}")).unwrap_or_default()
-}
 
 fn events(journal: &impresario_runtime::store::Journal, mut rows: Rows) -> Result<(u64, u64), CommandError> {
     let Some(topic) = journal.known_name(Tracked::NAME) else { return Ok((0, 0)) };

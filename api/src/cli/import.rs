@@ -3,17 +3,19 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 
 use clap::{Args, ValueEnum};
-use impresario_runtime::WallClock;
+use impresario_runtime::{Clock, WallClock};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{CommandError, Common, output::Output, progress, storage};
+use super::{CommandError, Common, output::Output, progress, serve::FIRST, storage};
 use crate::{
+    config::Config,
     directory::DataDirectory,
     import::{
-        FileFormat, Mapping, Reject, Rejects, Source, Stop,
+        Feed, FileFormat, Ledger, Mapping, Reject, Rejects, Rules, Source, Stop,
         load::{Carry, Far, Import, LoadError},
         pair,
+        remote::{Remote, SendError, Sent},
     },
 };
 
@@ -32,8 +34,8 @@ pub enum ImportClock {
 /// The arguments of `import`.
 ///
 /// A file holds Segment calls (one JSON object a line, with its `type`) or a table. A column is named
-/// as in the header or by its number from 1. Importing a file again, after a crash too, changes
-/// nothing; two equal rows of one file are two events. Exit code 1 where more rows were rejected than
+/// as in the header or by its number from 1. Importing a file again with the same mapping, after a crash too, changes
+/// nothing; with another mapping its rows are other rows, which needs `--again`. Two equal rows of one file are two events. Exit code 1 where more rows were rejected than
 /// `--max-rejects`; the others are in.
 #[derive(Args, Clone, Debug)]
 pub struct ImportArgs {
@@ -97,6 +99,18 @@ pub struct ImportArgs {
     /// Writes all rejected rows to this CSV file: file, line, reason
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
+    /// Sends the events to a running server, http://HOST:PORT, instead of into a data directory
+    #[arg(long, value_name = "URL", requires = "key", conflicts_with_all = ["clock", "client_source", "again"])]
+    pub url: Option<String>,
+    /// Its write key
+    #[arg(long, value_name = "KEY", env = "IMPRESARIO_WRITE_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+    /// The source whose clients gave Segment calls their message ids: what one of them sends again, the door knows
+    #[arg(long, default_value = FIRST, value_name = "NAME")]
+    pub client_source: String,
+    /// Lets a table count again that was imported before with another mapping
+    #[arg(long)]
+    pub again: bool,
     /// Rejected rows that still count as success
     #[arg(long, default_value_t = 0, value_name = "ROWS")]
     pub max_rejects: u64,
@@ -133,13 +147,7 @@ impl fmt::Display for Report {
         if let Some(now) = &self.now {
             write!(f, "\nThe directory's time is {now}")?;
         }
-        for reject in self.rejects.iter().take(SHOWN_MAX) {
-            write!(f, "\n  {} line {}: {}", reject.file, reject.line, reject.reason)?;
-        }
-        if *rejected > SHOWN_MAX as u64 {
-            write!(f, "\n  and {} more; `--rejects FILE` writes all", rejected - SHOWN_MAX as u64)?;
-        }
-        Ok(())
+        told(f, &self.rejects, *rejected)
     }
 }
 
@@ -158,6 +166,14 @@ pub fn run(common: &Common, args: &ImportArgs, output: &Output) -> Result<(), Co
     let bytes = sources.iter().map(Source::bytes).sum();
     let rejects_error = |error| CommandError::Io { what: "write the file of rejected rows".into(), error };
     let mut rejects = Rejects::new(args.rejects.as_deref()).map_err(rejects_error)?;
+    let far = Far::default();
+    if let Some(url) = &args.url {
+        let sending = Sending { url, mapping: &mapping, sources, bytes, far: &far };
+        let sent = sending.send(args, &config, &mut rejects)?;
+        let (rejected, rejects) = rejects.end().map_err(rejects_error)?;
+        output.answer(&SentReport::of(args, &sent, rejected + sent.too_large, rejects));
+        return few_rejects(rejected + sent.too_large, args.max_rejects);
+    }
     let path = PathBuf::from(&config.data);
     let directory = DataDirectory::open(&path, &storage(&config))?;
     let import = Import {
@@ -167,8 +183,9 @@ pub fn run(common: &Common, args: &ImportArgs, output: &Output) -> Result<(), Co
         spool: &path,
         clock: &WallClock,
         limits: config.ingest.clone(),
+        client_source: &args.client_source,
+        again: args.again,
     };
-    let far = Far::default();
     let read = Arc::clone(&far.bytes);
     let troupe = (common.casting)(config.agents.workers);
     let loaded = progress::shown(bytes, &read, "reading and folding", || {
@@ -193,9 +210,108 @@ pub fn run(common: &Common, args: &ImportArgs, output: &Output) -> Result<(), Co
         rejects,
     };
     output.answer(&report);
-    if rejected > args.max_rejects {
-        let what = format!("{rejected} rows were rejected, {} are allowed by --max-rejects", args.max_rejects);
-        return Err(CommandError::No(what));
+    few_rejects(rejected, args.max_rejects)
+}
+
+fn few_rejects(rejected: u64, max: u64) -> Result<(), CommandError> {
+    if rejected > max {
+        return Err(CommandError::No(format!("{rejected} rows were rejected, {max} are allowed by --max-rejects")));
+    }
+    Ok(())
+}
+
+/// An import into a running server.
+struct Sending<'a> {
+    url: &'a str,
+    mapping: &'a Mapping,
+    sources: Vec<Source>,
+    bytes: u64,
+    far: &'a Far,
+}
+
+impl Sending<'_> {
+    fn send(self, args: &ImportArgs, config: &Config, rejects: &mut Rejects) -> Result<Sent, CommandError> {
+        const DAY_MS: i64 = 86_400_000;
+        let key = args.key.clone().unwrap_or_default();
+        let remote = Remote::new(self.url, key, config.ingest.clone()).map_err(CommandError::Usage)?;
+        let mut ledger = Ledger::fresh(self.mapping.digest(), String::new());
+        let rules = Rules { latest_ms: WallClock.now_ms().saturating_add(DAY_MS), limits: config.ingest.clone() };
+        let read = Arc::clone(&self.far.bytes);
+        let feed = Feed::new(self.sources, self.mapping, rules, Arc::clone(&read), &mut ledger, rejects);
+        let wrong = |stop: Stop| match stop {
+            Stop::Mapping(what) => CommandError::Usage(what),
+            stop => CommandError::No(stop.to_string()),
+        };
+        let feed = feed.map_err(wrong)?;
+        let sent = progress::shown(self.bytes, &read, "reading and sending", || {
+            remote.send(feed, self.far, &std::thread::sleep)
+        });
+        sent.map_err(|error| match error {
+            SendError::Stop(stop) => wrong(stop),
+            SendError::Server(what) => CommandError::No(what),
+        })
+    }
+}
+
+/// What an import into a running server came to.
+#[derive(Debug, Serialize)]
+struct SentReport {
+    files: Vec<String>,
+    url: Option<String>,
+    /// Rows of the files, without headers and empty lines.
+    rows: u64,
+    /// Events the server has acknowledged: on its disk, unless it knew them.
+    acknowledged: u64,
+    /// Rows that came twice in the files, by their ids.
+    twice: u64,
+    /// Rows that are no events.
+    rejected: u64,
+    /// Requests that were sent again.
+    sent_again: u64,
+    /// The first of the rejected rows.
+    rejects: Vec<Reject>,
+}
+
+impl SentReport {
+    fn of(args: &ImportArgs, sent: &Sent, rejected: u64, rejects: Vec<Reject>) -> Self {
+        Self {
+            files: args.files.iter().map(|path| path.display().to_string()).collect(),
+            url: args.url.clone(),
+            rows: sent.totals.rows,
+            acknowledged: sent.events,
+            twice: sent.totals.known,
+            rejected,
+            sent_again: sent.again,
+            rejects,
+        }
+    }
+}
+
+impl fmt::Display for SentReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rows, acknowledged, twice, rejected, sent_again, .. } = self;
+        write!(
+            f,
+            "{rows} rows: {acknowledged} events acknowledged, {twice} rows twice in the files, {rejected} rejected"
+        )?;
+        if *sent_again > 0 {
+            write!(f, "\n{sent_again} requests had to be sent again")?;
+        }
+        write!(
+            f,
+            "\nThe server knows an event by its id for a day or two: sent again within that time, with the same \
+             mapping, the files change nothing; later they count again"
+        )?;
+        told(f, &self.rejects, *rejected)
+    }
+}
+
+fn told(f: &mut fmt::Formatter<'_>, rejects: &[Reject], rejected: u64) -> fmt::Result {
+    for reject in rejects.iter().take(SHOWN_MAX) {
+        write!(f, "\n  {} line {}: {}", reject.file, reject.line, reject.reason)?;
+    }
+    if rejected > SHOWN_MAX as u64 {
+        write!(f, "\n  and {} more; `--rejects FILE` writes all", rejected - SHOWN_MAX as u64)?;
     }
     Ok(())
 }

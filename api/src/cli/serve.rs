@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The name of the source and key of the first start.
-const FIRST: &str = "default";
+pub(super) const FIRST: &str = "default";
 
 /// The arguments of `serve`.
 #[derive(Args, Clone, Debug, Default)]

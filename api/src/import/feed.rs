@@ -55,6 +55,8 @@ pub struct Batch {
     pub at_ms: Millis,
     /// The events.
     pub events: Vec<Tracked>,
+    /// Whether each of them came with the message id its client gave it.
+    pub by_client: Vec<bool>,
     /// What their rows are known by.
     pub rows: Vec<RowId>,
 }
@@ -112,6 +114,10 @@ impl Shape {
         }
     }
 
+    fn is_segment(&self) -> bool {
+        matches!(self, Self::Segment)
+    }
+
     fn has_header(&self) -> bool {
         matches!(self, Self::Table(table) if table.has_header())
     }
@@ -166,13 +172,18 @@ impl<'a> Feed<'a> {
         Ok(Self { files, rules, read, ledger, rejects, last_traits: None, totals: Totals::default() })
     }
 
+    /// The files that are read by the mapping.
+    pub fn tables(&self) -> impl Iterator<Item = &Source> {
+        self.files.iter().filter(|(_, shape)| !shape.is_segment()).map(|(source, _)| source)
+    }
+
     /// Makes known what the journal holds already, where Segment calls are among the rows: their message
     /// ids are those the clients gave them, while a table's may be any number.
     ///
     /// # Errors
     /// The journal's.
     pub fn know_events(&mut self, journal: &Journal) -> Result<(), RuntimeError> {
-        let calls = self.files.iter().any(|(_, shape)| matches!(shape, Shape::Segment));
+        let calls = self.files.iter().any(|(_, shape)| shape.is_segment());
         if calls { self.ledger.know_events(journal) } else { Ok(()) }
     }
 
@@ -185,7 +196,7 @@ impl<'a> Feed<'a> {
         for (index, (source, shape)) in std::mem::take(&mut self.files).iter().enumerate() {
             let reader = source.reader(&self.read).map_err(|error| io_stop(source, error))?;
             self.each_row(source, shape, reader, |feed, record, row| {
-                feed.take(number(index), record.bytes, row, &mut batch);
+                feed.take(number(index), shape, record.bytes, row, &mut batch);
                 if batch.rows.len() < COMMIT_ROWS_MAX {
                     return Ok(());
                 }
@@ -233,7 +244,7 @@ impl<'a> Feed<'a> {
                 give(std::mem::take(&mut batch))?;
             }
             batch.at_ms = placed.at_ms;
-            self.take(placed.file, &bytes, row, &mut batch);
+            self.take(placed.file, shape, &bytes, row, &mut batch);
         }
         if !batch.rows.is_empty() {
             give(batch)?;
@@ -242,7 +253,7 @@ impl<'a> Feed<'a> {
     }
 
     /// Puts a row into the batch, unless it was had before.
-    fn take(&mut self, file: u32, content: &[u8], mut row: RowEvent, batch: &mut Batch) {
+    fn take(&mut self, file: u32, shape: &Shape, content: &[u8], mut row: RowEvent, batch: &mut Batch) {
         let traits = row.traits.take().filter(|traits| self.are_new(row.event.node(), traits));
         let seen = match &*row.event.message_id {
             "" => self.ledger.see_content(file, content),
@@ -252,11 +263,17 @@ impl<'a> Feed<'a> {
             self.totals.known += 1;
             return;
         };
-        if row.event.message_id.is_empty() {
+        let has_own_id = !row.event.message_id.is_empty();
+        if !has_own_id {
             row.event.message_id = format!("import-{id:032x}").into();
         }
-        batch.events.extend(traits.map(|traits| row.identify(traits)));
+        if let Some(traits) = traits {
+            batch.events.push(row.identify(traits));
+            batch.by_client.push(false);
+        }
         batch.events.push(row.event);
+        // The ids of a table may be any number; they are not those of the clients.
+        batch.by_client.push(has_own_id && shape.is_segment());
         batch.rows.push(id);
     }
 

@@ -12,7 +12,7 @@ use std::{
 use impresario_agents::vocabulary::Millis;
 use impresario_runtime::{
     Clock, Driver, RunSeed, RuntimeError, Troupe, new_entry,
-    store::{Commit, Journal, OUTSIDE},
+    store::{Commit, Journal, OUTSIDE, Op},
 };
 
 use super::{
@@ -23,7 +23,10 @@ use super::{
     rejects::Rejects,
     source::Source,
 };
-use crate::config::IngestLimits;
+use crate::{
+    config::IngestLimits,
+    ingest::{dedup_hash, dedup_key},
+};
 
 /// Rows between two syncs of the disk. What a power cut takes is read again by the next import.
 const ROWS_PER_SYNC: usize = 20_000;
@@ -54,6 +57,11 @@ pub struct Import<'a> {
     pub clock: &'a dyn Clock,
     /// The limits of the door, for JSON lines.
     pub limits: IngestLimits,
+    /// The source whose clients gave the events their message ids: where one of them sends such an event again, the
+    /// door knows it.
+    pub client_source: &'a str,
+    /// Whether a table that was imported before with another mapping counts again.
+    pub again: bool,
 }
 
 /// How far an import is, for whoever shows it.
@@ -99,7 +107,7 @@ impl Import<'_> {
     /// # Errors
     /// A file that can't be read or does not fit the mapping; the directory's error.
     pub fn run(
-        self,
+        &self,
         journal: &Arc<Journal>,
         troupe: Troupe,
         seed: RunSeed,
@@ -108,12 +116,18 @@ impl Import<'_> {
     ) -> Result<Loaded, LoadError> {
         const DAY_MS: i64 = 86_400_000;
         // A day of grace: zones, and clocks that are a little off.
-        let rules = Rules { latest_ms: self.clock.now_ms().saturating_add(DAY_MS), limits: self.limits };
+        let rules = Rules { latest_ms: self.clock.now_ms().saturating_add(DAY_MS), limits: self.limits.clone() };
         let mut ledger = Ledger::open(journal, self.mapping.digest()).map_err(RuntimeError::from)?;
         // The marks are written by the folding side, while the reading side looks rows up.
         let mut marks = ledger.marks();
-        let feed = Feed::new(self.sources, self.mapping, rules, Arc::clone(&far.bytes), &mut ledger, rejects);
+        let feed = Feed::new(self.sources.clone(), self.mapping, rules, Arc::clone(&far.bytes), &mut ledger, rejects);
         let mut feed = feed.map_err(LoadError::Stop)?;
+        let mut first_writes = Vec::new();
+        for file in feed.tables() {
+            let io = |error| LoadError::Stop(Stop::Io(file.path().display().to_string(), error));
+            let name = format!("import-file/{:032x}", u128::from_be_bytes(file.head().map_err(io)?));
+            first_writes.extend(self.known_as(journal, file, &name)?);
+        }
         feed.know_events(journal)?;
         let (batches, waiting) = sync_channel(BATCHES_WAITING_MAX);
         let (carry, spool) = (self.carry, self.spool);
@@ -125,13 +139,40 @@ impl Import<'_> {
                     Carry::Present => feed.by_file(give),
                 }
             });
-            let mut hand = Hand { carry, clock: self.clock, loaded: Loaded::default(), unsynced: 0 };
+            let mut hand = Hand {
+                carry,
+                clock: self.clock,
+                client_source: self.client_source,
+                dedup_key: dedup_key(&seed),
+                first_writes,
+                loaded: Loaded::default(),
+                unsynced: 0,
+            };
             let folded = hand.fold_all(journal, troupe, seed, waiting, &mut marks, far);
             let read = reading.join().unwrap_or(Err(Stop::Gone));
             folded?;
-            hand.loaded.totals = read.map_err(LoadError::Stop)?;
+            let known = std::mem::replace(&mut hand.loaded.totals, read.map_err(LoadError::Stop)?).known;
+            hand.loaded.totals.known += known;
             Ok(hand.loaded)
         })
+    }
+
+    /// The write that remembers under which mappings a table was read, where this one is new for it: then its rows
+    /// are new rows, too, and would count a second time.
+    fn known_as(&self, journal: &Journal, file: &Source, name: &str) -> Result<Option<Op>, LoadError> {
+        const DIGEST_BYTES: usize = 8;
+        let digest = self.mapping.digest();
+        let digest = digest.get(..DIGEST_BYTES).unwrap_or_default();
+        let known = journal.meta(name).map_err(RuntimeError::from)?.unwrap_or_default();
+        if known.chunks_exact(DIGEST_BYTES).any(|known| known == digest) {
+            return Ok(None);
+        }
+        if !known.is_empty() && !self.again {
+            let what = "was imported before with another mapping; its rows would count a second time. Where that is \
+                        meant, say so with --again";
+            return Err(LoadError::Stop(Stop::Mapping(format!("{} {what}", file.path().display()))));
+        }
+        Ok(Some(Journal::meta_write(name, &[&known, digest].concat())))
     }
 }
 
@@ -139,6 +180,10 @@ impl Import<'_> {
 struct Hand<'a> {
     carry: Carry,
     clock: &'a dyn Clock,
+    client_source: &'a str,
+    dedup_key: [u8; 32],
+    /// Writes that go with the first rows.
+    first_writes: Vec<Op>,
     loaded: Loaded,
     unsynced: usize,
 }
@@ -215,15 +260,19 @@ impl Hand<'_> {
         let now_ms = driver.now_ms();
         let mut commit = Commit::new(OUTSIDE);
         commit.entries.reserve(batch.events.len());
-        for mut event in batch.events {
+        for (mut event, by_client) in batch.events.into_iter().zip(batch.by_client) {
             self.loaded.late += u64::from(event.at_ms < now_ms);
             event.received_at_ms = now_ms;
             event.at_ms = event.at_ms.min(now_ms);
-            commit.entries.push(new_entry(driver.journal(), 0, event)?);
+            let dedup = if by_client { dedup_hash(&self.dedup_key, self.client_source, &event.message_id) } else { 0 };
+            commit.entries.push(new_entry(driver.journal(), dedup, event)?);
         }
-        self.loaded.imported += commit.entries.len() as u64;
+        let events = commit.entries.len() as u64;
         commit.writes.push(marks.write(&batch.rows));
-        driver.submit(commit)?;
+        commit.writes.append(&mut self.first_writes);
+        let duplicates = u64::from(driver.submit(commit)?.duplicates);
+        self.loaded.imported += events - duplicates;
+        self.loaded.totals.known += duplicates;
         driver.settle()
     }
 }

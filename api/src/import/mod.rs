@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`Mapping`] says what the columns mean; [`Source`] and [`records`] cut a file
 //! into rows; [`Table`] and [`segment`] make events of them; the [`Ledger`] knows which rows the
-//! directory has had; the [`Feed`] puts them in order; [`load`] takes them into a data directory.
+//! directory has had; the [`Feed`] puts them in order; [`load`] takes them into a data directory, or [`remote`]
+//! sends them to a running server.
 //!
 //! Memory is bounded: a row is at most 64 KiB, and a row costs some 20 bytes for being known again,
 //! and 24 more while it is put in the order of time.
@@ -17,6 +18,7 @@ pub mod load;
 mod mapping;
 pub mod records;
 mod rejects;
+pub mod remote;
 pub mod segment;
 mod source;
 mod table;

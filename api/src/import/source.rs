@@ -59,6 +59,18 @@ impl Source {
         Ok(if self.gzipped { Box::new(MultiGzDecoder::new(io::BufReader::new(counted))) } else { Box::new(counted) })
     }
 
+    /// A hash of how its unzipped text begins: the same for a file that has grown since.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn head(&self) -> io::Result<[u8; 16]> {
+        const HEAD_BYTES: u64 = 1_024;
+        let mut head = Vec::new();
+        self.reader(&Arc::default())?.take(HEAD_BYTES).read_to_end(&mut head)?;
+        let hash = *blake3::hash(&head).as_bytes();
+        Ok(hash.first_chunk().copied().unwrap_or_default())
+    }
+
     /// A file with the unzipped text, to be read at a place: the file itself, or a nameless one in
     /// `directory` that is gone with this process.
     ///

@@ -330,8 +330,13 @@ fn commit_of(app: &App, source: &str, events: Vec<(Tracked, bool)>) -> Result<Co
     Ok(commit)
 }
 
+/// The key of a directory's hashes of message ids, by its seed.
+pub(crate) fn dedup_key(seed: &[u8; 32]) -> [u8; 32] {
+    blake3::derive_key("impresario message ids", seed)
+}
+
 /// The keyed hash of a message id of a source; never 0, which would mean none.
-fn dedup_hash(key: &[u8; 32], source: &str, message_id: &str) -> u64 {
+pub(crate) fn dedup_hash(key: &[u8; 32], source: &str, message_id: &str) -> u64 {
     let mut text = [0_u8; 1_024];
     let parts = [source.as_bytes(), &[0], message_id.as_bytes()];
     let mut length = 0;

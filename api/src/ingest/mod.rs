@@ -5,6 +5,7 @@
 //! whole request refuses all of it; what is wrong with one event of a batch refuses that event and
 //! is counted for its source.
 
+mod call;
 mod event;
 pub mod handlers;
 mod item;
@@ -15,8 +16,10 @@ mod scan;
 pub mod sources;
 mod time;
 
+pub(crate) use call::{Call, instant};
 pub(crate) use event::check_order;
 pub use event::{ID_BYTES_MAX, MESSAGE_ID_CHARS_MAX, NAME_BYTES_MAX};
+pub(crate) use handlers::{dedup_hash, dedup_key};
 pub(crate) use line::event_of_line;
 pub use reject::RejectionView;
 pub use time::EARLIEST_MS;

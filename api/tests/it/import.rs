@@ -13,7 +13,7 @@ use flate2::{Compression, write::GzEncoder};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::server::program;
+use crate::server::{Server, program};
 
 const TABLE: &[&str] = &["--user", "id", "--time", "date", "--event", "Order Completed", "--property", "revenue=sum"];
 
@@ -288,4 +288,73 @@ fn a_flipped_byte_is_found_and_a_whole_journal_folds_to_the_same() {
     let nowhere = program(&desk.path("nowhere")).arg("verify").output().expect("it runs");
     assert_eq!(answer(nowhere).1, 2);
     assert!(!desk.path("nowhere").exists());
+}
+
+#[test]
+fn a_table_does_not_count_again_unnoticed_under_another_mapping() {
+    let desk = Desk::new();
+    // Longer than what a file is told by, so that one that has grown is the same.
+    let long = "x".repeat(1_200);
+    let table = format!("id,date,sum,note\n1,2026-05-04,9.50,{long}\n2,2026-05-05,3,\n");
+    let rows = desk.file("rows.csv", &table);
+    let imported = |answer: &(Value, i32)| (answer.0["imported"].as_u64(), answer.0["already_there"].as_u64());
+    assert_eq!(imported(&desk.import("data", &rows, TABLE)), (Some(2), Some(0)));
+    let other = [TABLE, &["--set", "currency=EUR"]].concat();
+    let (refused, code) = desk.import("data", &rows, &other);
+    assert!(refused["error"].as_str().is_some_and(|error| error.contains("another mapping")), "{refused}");
+    assert_eq!((code, desk.events("data").len()), (2, 2));
+    let rows = desk.file("rows.csv", table + "3,2026-05-06,4,\n");
+    assert_eq!(imported(&desk.import("data", &rows, TABLE)), (Some(1), Some(2)));
+    assert_eq!(desk.import("data", &rows, &other).1, 2);
+    let again = [&other[..], &["--again"]].concat();
+    assert_eq!(imported(&desk.import("data", &rows, &again)), (Some(3), Some(0)));
+    // Now both are known.
+    assert_eq!(imported(&desk.import("data", &rows, &other)), (Some(0), Some(3)));
+    assert_eq!(imported(&desk.import("data", &rows, TABLE)), (Some(0), Some(3)));
+}
+
+#[test]
+fn what_was_imported_is_known_at_the_door() {
+    let desk = Desk::new();
+    let call = r#"{"type":"track","messageId":"m-1","userId":"u1","event":"E","timestamp":"2026-05-04T08:00:00Z"}"#;
+    let calls = desk.file("calls.jsonl", call);
+    let (report, code) = desk.import("data", &calls, &[]);
+    assert_eq!((report["imported"].as_u64(), code), (Some(1), 0), "{report}");
+    let server = Server::start(&desk.path("data"));
+    assert_eq!(server.post("/v1/track", call).status, 200);
+    assert_eq!(server.post("/v1/track", call.replace("m-1", "m-2")).status, 200);
+    server.settle();
+    server.stop();
+    let ids: Vec<_> = desk.events("data").iter().map(|event| event["messageId"].to_string()).collect();
+    assert_eq!(ids, ["\"m-1\"", "\"m-2\""]);
+}
+
+#[test]
+fn files_are_sent_to_a_running_server() {
+    let desk = Desk::new();
+    let mut table = String::from("id,date,sum\n");
+    for row in 0..1_500 {
+        let _ = writeln!(table, "{},2026-05-04,{row}.25", row % 40);
+    }
+    let rows = desk.file("rows.csv", table);
+    let server = Server::start(&desk.path("data"));
+    let url = format!("http://{}", server.address);
+    let key = server.write_key.clone();
+    let send = |key: &str| {
+        let flags = [TABLE, &["--url", &url, "--key", key]].concat();
+        desk.import("elsewhere", &rows, &flags)
+    };
+    let (refused, code) = send("ingest_wrong");
+    assert!(refused["error"].as_str().is_some_and(|error| error.contains("401")), "{refused}");
+    assert_eq!(code, 1);
+    for _ in 0..2 {
+        let (report, code) = send(&key);
+        assert_eq!((report["acknowledged"].as_u64(), report["rejected"].as_u64(), code), (Some(1_500), Some(0), 0));
+    }
+    server.settle();
+    let person = server.get("/api/profiles/user_id:7");
+    assert_eq!(person["features"]["orders"], 38, "{person}");
+    server.stop();
+    assert_eq!(desk.events("data").len(), 1_500, "the second time changes nothing");
+    assert!(!desk.path("elsewhere").exists());
 }

@@ -1,0 +1,102 @@
+//! The agents' hot pure functions: `cargo hot` runs them beside those of the other crates.
+
+use divan::{Bencher, black_box};
+use impresario_agents::{
+    profiles::Profile,
+    segmentation::{Condition, SegmentDefined, Trial},
+    vocabulary::{EventKind, Feature, ProfileChanged, RawJson, Tracked},
+};
+use serde_json::json;
+
+const START_MS: i64 = 1_777_852_800_000;
+const HOUR_MS: i64 = 3_600_000;
+
+fn main() {
+    divan::main();
+}
+
+fn event(kind: EventKind, name: &str, properties: &str) -> Tracked {
+    Tracked {
+        kind,
+        message_id: "0190f0a2-7c9b-7d1e-8a3c-000000000001".into(),
+        user_id: Some("user-1".into()),
+        anonymous_id: Some("device-1".into()),
+        previous_id: None,
+        group_id: None,
+        name: name.into(),
+        at_ms: START_MS,
+        original_at_ms: None,
+        sent_at_ms: None,
+        received_at_ms: START_MS,
+        properties: RawJson::from_checked(properties),
+        context: RawJson::default(),
+        source: "bench".into(),
+        kept_node: Default::default(),
+    }
+}
+
+fn order() -> Tracked {
+    event(EventKind::Track, "Order Completed", r#"{"order_id":"o-1","revenue":25.5,"currency":"EUR"}"#)
+}
+
+/// An event every hour, folded into one customer.
+#[divan::bench(args = ["view", "order", "identify"])]
+fn fold_into_a_profile(bencher: Bencher<'_, '_>, what: &str) {
+    let mut event = match what {
+        "view" => event(EventKind::Track, "Product Viewed", r#"{"product_id":"SHOE-42","price":79.9}"#),
+        "order" => order(),
+        _ => event(EventKind::Identify, "", r#"{"email":"anna@example.test","plan":"gold","city":"Gdynia"}"#),
+    };
+    let (mut profile, mut seq) = (Profile::default(), 0);
+    let id = event.node();
+    bencher.bench_local(move || {
+        seq += 1;
+        event.at_ms += HOUR_MS;
+        black_box(profile.fold(id, &event, seq));
+    });
+}
+
+/// A hundred segments, half of them over rolling windows, of which all look at the events that come.
+fn hundred() -> Trial {
+    let defined = (0..100).map(|place| {
+        let window = if place % 2 == 0 { json!({ "last": format!("{}d", 1 + place % 30) }) } else { json!({}) };
+        let condition = match place % 4 {
+            0 | 1 => json!({ "event": { "name": "Order Completed", "window": window, "op": ">=", "value": place } }),
+            2 => json!({ "event": { "name": "Order Completed", "aggregate": "sum", "property": "revenue",
+                "window": window, "op": ">=", "value": 100 * place } }),
+            _ => json!({ "feature": { "name": "orders", "op": ">=", "value": place } }),
+        };
+        let condition: Condition = serde_json::from_value(condition).unwrap_or_else(|error| panic!("{error}"));
+        let id: Box<str> = format!("s{place}").into();
+        SegmentDefined { name: id.clone(), id, condition, goal: None }
+    });
+    Trial::new(defined).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Folding an order of somebody who orders every day into what a hundred segments measure.
+#[divan::bench]
+fn fold_into_100_segments(bencher: Bencher<'_, '_>) {
+    let (mut trial, mut event, mut orders) = (hundred(), order(), 0);
+    bencher.bench_local(move || {
+        orders += 1;
+        event.at_ms += 24 * HOUR_MS;
+        let features = vec![(Feature::ORDERS, orders)];
+        let changed =
+            ProfileChanged { profile: event.node(), event: 1, features, traits: Default::default(), rhythm: None };
+        black_box(trial.fold(&changed, &event, event.at_ms))
+    });
+}
+
+/// Looking at a person with a year of daily orders beside a hundred segments.
+#[divan::bench]
+fn judge_100_segments(bencher: Bencher<'_, '_>) {
+    let (mut trial, mut event) = (hundred(), order());
+    for orders in 1..=365 {
+        event.at_ms += 24 * HOUR_MS;
+        let features = vec![(Feature::ORDERS, orders)];
+        let changed =
+            ProfileChanged { profile: event.node(), event: 1, features, traits: Default::default(), rhythm: None };
+        trial.fold(&changed, &event, event.at_ms);
+    }
+    bencher.bench_local(move || black_box(trial.judge(event.at_ms)));
+}
