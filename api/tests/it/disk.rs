@@ -59,7 +59,7 @@ fn on_a_full_disk_nothing_is_acknowledged_and_all_goes_on_with_room() {
     while ready() == 200 {
         std::thread::sleep(crate::server::POLL);
     }
-    assert_eq!((ready(), server.control("GET", "/health/live", "").status), (507, 200));
+    assert_eq!((ready(), server.control("GET", "/health/live", "").status), (503, 200));
     std::fs::remove_file(&filler).expect("there is room again");
     while ready() != 200 {
         std::thread::sleep(crate::server::POLL);

@@ -144,7 +144,8 @@ fn an_order_of_less_than_nothing_is_rejected_as_the_door_does() {
     let (report, code) = desk.import("data", &table, TABLE);
     assert_eq!((code, report["imported"].as_u64()), (1, Some(2)), "{report}");
     assert_eq!(report["rejects"][0]["reason"], "the money of an order is below zero");
-    let (report, code) = desk.import("data", &table, &[TABLE, &["--event-if-negative", "sum=Order Refunded"]].concat());
+    let (report, code) =
+        desk.import("data", &table, &[TABLE, &["--again", "--event-if-negative", "sum=Order Refunded"]].concat());
     assert_eq!((code, report["rejected"].as_u64()), (0, Some(0)), "{report}");
 }
 
