@@ -8,11 +8,12 @@ use std::sync::{
 use impresario_agents::vocabulary::Tracked;
 use impresario_runtime::{
     Clock, HeldClock, Host, RunSeed, RuntimeError, Topic, WallClock,
-    store::{Commit, NameId, OUTSIDE, Receipt, free_needed_bytes},
+    store::{Commit, NameId, OUTSIDE, Receipt, Usage, free_needed_bytes},
 };
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::{
+    backups::Backups,
     config::Config,
     http::Bodies,
     ingest::{dedup_key, sources::Sources},
@@ -96,6 +97,10 @@ pub(crate) struct App {
     pub(crate) defining: tokio::sync::Mutex<()>,
     /// Answers about the past, kept while their pages are asked for.
     pub(crate) past_members: PastMembers,
+    /// Backups under way and at rest.
+    pub(crate) backups: Backups,
+    /// The store's sizes, as they were last looked at.
+    usage: Mutex<Usage>,
     /// Places for questions that read the journal.
     aside: tokio::sync::Semaphore,
     requests: AtomicU64,
@@ -123,6 +128,8 @@ impl App {
             host,
             defining: tokio::sync::Mutex::new(()),
             past_members: PastMembers::default(),
+            backups: Backups::default(),
+            usage: Mutex::default(),
             aside: tokio::sync::Semaphore::new(ASIDE_MAX),
             requests: AtomicU64::new(0),
             closing: AtomicBool::new(false),
@@ -149,9 +156,14 @@ impl App {
         Err(Problem::overloaded("too many requests wait for the agents already; nothing was accepted").retry_after(1))
     }
 
+    /// Whether the door is closed for good.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
     /// Whether events may come in now.
     pub(crate) fn admit(&self) -> Result<(), Problem> {
-        if self.closing.load(Ordering::Acquire) {
+        if self.is_closing() {
             return Err(Problem::unavailable("the server is stopping; nothing was accepted").retry_after(5));
         }
         if self.host.has_failed() {
@@ -193,6 +205,15 @@ impl App {
     /// Looks at the disk, so that the door closes before the store must stop.
     pub(crate) fn look_at_disk(&self) {
         let Ok(usage) = self.host.journal().usage() else { return };
+        let before = std::mem::replace(&mut *self.usage.lock(), usage);
+        if usage.wants_compaction() && !before.wants_compaction() {
+            let (file_bytes, live_bytes) = (usage.file_bytes, usage.live_bytes);
+            tracing::warn!(
+                file_bytes,
+                live_bytes,
+                "the store's file has outgrown its data: a restart compacts it, or `impresario compact`"
+            );
+        }
         let percent = self.config.storage.free_min_percent;
         let slack_bytes = DISK_SLACK_BYTES.min(usage.disk_bytes / 50);
         let needed_bytes = free_needed_bytes(usage.disk_bytes, percent) + slack_bytes;
@@ -200,6 +221,11 @@ impl App {
         if full != self.disk_full.swap(full, Ordering::AcqRel) {
             tracing::warn!(full, free_bytes = usage.free_bytes, needed_bytes, "the disk");
         }
+    }
+
+    /// The store's sizes, not older than a moment.
+    pub(crate) fn usage(&self) -> Usage {
+        *self.usage.lock()
     }
 
     /// Keeps the counts of sources in the directory.

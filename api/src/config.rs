@@ -19,7 +19,7 @@ use self::setting::{Allowed, PREFIX, Setting, number, section};
 use crate::directory::DEFAULT_DIRECTORY;
 
 /// Variables of the prefix that are no key of the file.
-const OTHER_VARIABLES: &[&str] = &["IMPRESARIO_CONFIG", "IMPRESARIO_WRITE_KEY"];
+const OTHER_VARIABLES: &[&str] = &["IMPRESARIO_CONFIG", "IMPRESARIO_WRITE_KEY", "IMPRESARIO_ADMIN_KEY"];
 
 /// One hour.
 const HOUR_MS: i64 = 3_600_000;
@@ -153,6 +153,13 @@ section! {
         cache_mib: u64 = 256, number(8, 1 << 20);
         /// Writing stops when less than this share of the disk is free, percent, and less than 4 GiB.
         free_min_percent: u8 = 15, number(0, 90);
+        /// The directory that backups of a running server go to; without it none are taken over HTTP.
+        backups: String = String::new(), Allowed::Text { fits: |_| true, what: "a directory" };
+        /// Whether `serve` compacts a directory that has outgrown its data before it opens it.
+        compact_at_start: CompactAtStart = CompactAtStart::Auto, Allowed::Text {
+            fits: |text| matches!(text, "auto" | "never"),
+            what: "`auto` or `never`",
+        };
     }
 }
 
@@ -170,6 +177,16 @@ section! {
             what: "`error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,impresario_store=debug`",
         };
     }
+}
+
+/// Whether a directory that has outgrown its data is compacted at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CompactAtStart {
+    /// Where its file is more than six times its data, and the disk has room.
+    Auto,
+    /// By `impresario compact` alone.
+    Never,
 }
 
 /// How log lines look.

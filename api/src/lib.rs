@@ -6,6 +6,7 @@
 
 pub mod allocator;
 mod app;
+mod backups;
 pub mod bench;
 pub mod cli;
 pub mod config;

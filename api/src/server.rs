@@ -165,6 +165,7 @@ async fn serve(app: &Arc<App>, listener: TcpListener, signals: &mut Signals) {
 
 /// Lets the agents come to rest, writes everything, and closes the journal.
 async fn stop(app: &App) -> Result<(), ServerError> {
+    app.backups.end();
     app.keep_counts().await;
     // On a held clock nothing new can come due; on the wall clock the agents have their time.
     let drain = Duration::from_millis(app.config.server.drain_ms_max);

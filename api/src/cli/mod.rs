@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 the answer is "no" or the work failed, 2 the call was wrong.
 
+pub mod backup;
 pub mod bench;
 mod bench_door;
 pub mod compact;
@@ -13,6 +14,7 @@ pub mod log;
 pub mod output;
 mod progress;
 pub mod replay;
+pub mod restore;
 pub mod serve;
 pub mod verify;
 
@@ -94,6 +96,10 @@ pub enum Command {
     Import(Box<import::ImportArgs>),
     /// Writes out what is in a data directory
     Export(export::ExportArgs),
+    /// Writes a backup of a data directory, while a server runs on it or not
+    Backup(backup::BackupArgs),
+    /// Makes a data directory of a backup
+    Restore(restore::RestoreArgs),
     /// Makes the files of a data directory small again, with the server stopped
     Compact(compact::CompactArgs),
     /// Checks every block and the hash chain of a data directory
@@ -196,6 +202,8 @@ fn run(cli: &Cli, output: &Output) -> Result<(), CommandError> {
         Some(Command::Keys(args)) => keys::run(common, args, output),
         Some(Command::Import(args)) => import::run(common, args, output),
         Some(Command::Export(args)) => export::run(common, args, output),
+        Some(Command::Backup(args)) => backup::run(common, args, output),
+        Some(Command::Restore(args)) => restore::run(common, args, output),
         Some(Command::Compact(args)) => compact::run(common, args, output),
         Some(Command::Verify(args)) => verify::run(common, args, output),
         Some(Command::Replay(args)) => replay::run(common, args, output),

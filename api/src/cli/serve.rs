@@ -1,14 +1,17 @@
 //! `impresario serve`: the server, on loopback unless told otherwise.
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, path::Path};
 
 use clap::Args;
-use impresario_runtime::{Clock, WallClock, store::SledOptions};
+use impresario_runtime::{
+    Clock, WallClock,
+    store::{Compacted, StoreError, compact_with},
+};
 use serde::Serialize;
 
-use super::{CommandError, Common, log, output::Output};
+use super::{CommandError, Common, log, output::Output, storage};
 use crate::{
-    config::{Config, LogFormat},
+    config::{CompactAtStart, Config, LogFormat},
     directory::DataDirectory,
     keys::{KeyRing, Role},
     server,
@@ -82,12 +85,7 @@ pub fn run(common: &Common, args: &ServeArgs, output: &Output) -> Result<(), Com
     log::start(&config.log)?;
     raise_descriptor_limit();
     let data = config.data.clone();
-    let storage = SledOptions {
-        cache_bytes: config.storage.cache_mib << 20,
-        free_min_percent: config.storage.free_min_percent,
-        ..SledOptions::default()
-    };
-    let directory = DataDirectory::open(data.as_ref(), &storage)?;
+    let directory = opened(&config)?;
     let clock = server::clock_of(&config.clock, &directory).map_err(CommandError::Usage)?;
     let (ring, keys) = first_keys(&directory, clock.now_ms())?;
     let output = *output;
@@ -95,6 +93,28 @@ pub fn run(common: &Common, args: &ServeArgs, output: &Output) -> Result<(), Com
         output.answer(&Started { address: format!("http://{address}"), data, keys });
     })?;
     Ok(())
+}
+
+/// The directory, compacted first where it has outgrown its data.
+fn opened(config: &Config) -> Result<DataDirectory, CommandError> {
+    let (path, storage) = (Path::new(&config.data), storage(config));
+    let directory = DataDirectory::open(path, &storage)?;
+    let usage = directory.journal.usage()?;
+    if config.storage.compact_at_start == CompactAtStart::Never || !usage.wants_compaction() {
+        return Ok(directory);
+    }
+    directory.journal.close()?;
+    drop(directory);
+    match compact_with(path, &storage) {
+        Ok(Compacted { before_bytes, after_bytes }) => {
+            tracing::info!(before_bytes, after_bytes, "the store's file had outgrown its data and was compacted");
+        }
+        Err(error @ StoreError::NoRoom { .. }) => {
+            tracing::warn!(%error, "the store's file has outgrown its data and was not compacted");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(DataDirectory::open(path, &storage)?)
 }
 
 fn settings(common: &Common, args: &ServeArgs) -> Result<Config, CommandError> {

@@ -25,6 +25,8 @@ pub(super) struct Health {
     lag_of_all: u64,
     /// Whether the agents have come to rest: everything folded, nothing on its way.
     at_rest: bool,
+    /// The store's file is more than six times its data: a restart or `impresario compact` makes it small.
+    wants_compaction: bool,
     /// The present by the directory's clock, milliseconds since 1970 UTC.
     now_ms: i64,
 }
@@ -66,6 +68,7 @@ async fn health(app: &App) -> Health {
         lag: app.host.lag(),
         lag_of_all: lags.max().unwrap_or_default(),
         at_rest: app.host.settled(Duration::ZERO).await.is_ok(),
+        wants_compaction: app.usage().wants_compaction(),
         now_ms: app.clock.now_ms(),
     }
 }

@@ -29,6 +29,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 async fn metrics(State(app): State<Arc<App>>) -> Response {
     let mut text = Text::default();
     journal(&app, &mut text);
+    backups(&app, &mut text);
     sources(&app, &mut text);
     agents(&app, &mut text);
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
@@ -75,8 +76,17 @@ fn journal(app: &App, text: &mut Text) {
     text.single("request_bodies_bytes", "gauge", "Bytes of request bodies under way.", app.bodies.held() as u64);
     if let Ok(usage) = journal.usage() {
         text.single("store_file_bytes", "gauge", "Bytes of the store's files.", usage.file_bytes);
+        text.single("store_live_bytes", "gauge", "Bytes of the store's keys and values.", usage.live_bytes);
+        let help = "1 where the store's file is more than six times its data.";
+        text.single("store_wants_compaction", "gauge", help, u64::from(usage.wants_compaction()));
         text.single("disk_free_bytes", "gauge", "Free bytes of the disk.", usage.free_bytes);
     }
+}
+
+fn backups(app: &App, text: &mut Text) {
+    let (taken, failed) = app.backups.counts();
+    text.single("backups_taken_total", "counter", "Backups taken since the start.", taken);
+    text.single("backups_failed_total", "counter", "Backups that failed since the start.", failed);
 }
 
 fn sources(app: &App, text: &mut Text) {

@@ -1,6 +1,7 @@
 //! The control API: one file a resource, each with its shapes beside its handlers.
 
 mod agents;
+mod backups;
 mod condition;
 mod goals;
 mod health;

@@ -18,7 +18,7 @@ use utoipa::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{agents, goals, health, keys, letters, metrics, profiles, segments, sources};
+use super::{agents, backups, goals, health, keys, letters, metrics, profiles, segments, sources};
 use crate::{app::App, ingest::handlers};
 
 #[derive(OpenApi)]
@@ -68,6 +68,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(letters::router())
         .merge(sources::router())
         .merge(keys::router())
+        .merge(backups::router())
         .merge(health::router())
         .merge(metrics::router())
 }

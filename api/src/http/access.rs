@@ -85,6 +85,9 @@ pub(crate) const ACCESS: &[(&str, &str, Access)] = &[
     ("GET", "/api/keys", ADMIN),
     ("POST", "/api/keys", ADMIN),
     ("DELETE", "/api/keys/{id}", ADMIN),
+    ("GET", "/api/backups", ADMIN),
+    ("POST", "/api/backups", ADMIN),
+    ("GET", "/api/backups/{name}", ADMIN),
 ];
 
 /// Who may use a route; `None` where it has no row.

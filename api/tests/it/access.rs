@@ -74,6 +74,9 @@ const MATRIX: &[(&str, &str, Opens)] = &[
     ("GET", "/api/keys", Admin),
     ("POST", "/api/keys", Admin),
     ("DELETE", "/api/keys/{id}", Admin),
+    ("GET", "/api/backups", Admin),
+    ("POST", "/api/backups", Admin),
+    ("GET", "/api/backups/{name}", Admin),
 ];
 
 /// Keys from none at all upwards; what each opens.

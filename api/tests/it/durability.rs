@@ -132,12 +132,27 @@ fn a_second_signal_ends_at_once() {
 fn a_second_process_on_the_directory_is_refused() {
     let (_directory, data) = directory();
     let server = Server::start(&data);
-    for arguments in [vec!["serve", "--port", "0"], vec!["keys", "list"]] {
+    let events = data.join("events.jsonl");
+    std::fs::write(&events, "{\"type\":\"track\",\"userId\":\"u1\",\"event\":\"E\"}\n").expect("a file");
+    let events = events.display().to_string();
+    for arguments in [
+        vec!["serve", "--port", "0"],
+        vec!["keys", "list"],
+        vec!["keys", "replace", "admin"],
+        vec!["import", &events],
+        vec!["export", "events"],
+        vec!["export", "profiles"],
+        vec!["export", "members", "any"],
+        vec!["verify"],
+        vec!["replay"],
+        vec!["compact"],
+        vec!["backup", "--to", "/nowhere"],
+    ] {
         let second =
             program(&data).args(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).output().expect("it runs");
-        assert_eq!(second.status.code(), Some(1), "{arguments:?}");
         let said = String::from_utf8_lossy(&second.stderr).into_owned();
-        assert!(said.contains("in use by process") && second.stdout.is_empty(), "{said}");
+        assert_eq!(second.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.contains("in use by process") && second.stdout.is_empty(), "{arguments:?}: {said}");
     }
     assert_eq!(server.get("/health/ready")["status"], "ok");
 }
