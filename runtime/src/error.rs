@@ -106,6 +106,8 @@ pub enum FailureKind {
     Retry,
     /// The agent refused the entry for good.
     Rejected,
+    /// The agent's: it breaks at one entry after the other.
+    Agent,
     /// No entry's: the worker could not start, its store is damaged, or it was killed.
     Worker,
 }

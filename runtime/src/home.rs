@@ -13,7 +13,8 @@ use impresario_store::{Journal, Seq};
 use parking_lot::Mutex;
 
 use crate::{
-    Condition, DeadLetter, Failure, RunSeed, RuntimeError, RuntimeLimits, Supervision, Topic, Verdict, WorkerStatus,
+    Condition, DeadLetter, Failure, FailureKind, RunSeed, RuntimeError, RuntimeLimits, Supervision, Topic, Verdict,
+    WorkerStatus,
     disturbance::Disturbance,
     letters::again_topic,
     troupe::AnyAgent,
@@ -38,6 +39,8 @@ struct Record {
     last_error: Option<String>,
     /// Entries to set aside when they come again.
     poison: BTreeMap<Seq, String>,
+    /// It fell at an entry: from now on it is careful for a while after each start.
+    fell_at_entry: bool,
 }
 
 pub(crate) struct Ground<'a> {
@@ -56,6 +59,7 @@ impl Home {
             condition: Condition::Starting,
             last_error: None,
             poison: BTreeMap::new(),
+            fell_at_entry: false,
         };
         Self {
             name: format!("{agent}/{worker}"),
@@ -71,6 +75,10 @@ impl Home {
 
     /// Starts the worker; a panic on the way is a failure like another.
     pub(crate) fn start(&self, ground: Ground<'_>) -> Result<Box<dyn AnyWorker>, Failure> {
+        let careful = {
+            let record = self.record.lock();
+            record.fell_at_entry.then(|| record.supervision.at_entry().unwrap_or_default())
+        };
         let parts = WorkerParts {
             journal: Arc::clone(ground.journal),
             sink: ground.sink,
@@ -80,6 +88,7 @@ impl Home {
             seed: ground.seed,
             worker: self.worker,
             workers: self.workers,
+            careful,
         };
         self.record.lock().condition = Condition::Starting;
         let started = catch_unwind(AssertUnwindSafe(|| ground.agent.start(parts)));
@@ -107,6 +116,7 @@ impl Home {
         let mut record = self.record.lock();
         let folded = self.gauges.folded.load(Ordering::Relaxed);
         let verdict = record.supervision.failed(&self.name, failure, folded, now_ms, seed, limits);
+        record.fell_at_entry |= matches!(failure.kind, FailureKind::Entry | FailureKind::Rejected);
         record.last_error = Some(format!("entry {}: {}", failure.seq, failure.what));
         let after_ms = match verdict {
             Verdict::Restart { after_ms, set_aside } => {

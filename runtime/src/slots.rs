@@ -1,6 +1,7 @@
 //! The states of one worker: what is in memory, what has changed, what is written.
 
 mod behind;
+mod undo;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use hashbrown::{HashMap, hash_map};
 use impresario_store::{Journal, NameId, Seq, StoreError, codec};
 
 use behind::{OnTheWay, Round};
+use undo::Undo;
 
 use crate::{Agent, AgentError, AgentKey};
 
@@ -76,6 +78,8 @@ pub(crate) struct Slots<A: Agent> {
     new_on_the_way: VecDeque<(u64, Vec<u8>)>,
     /// So many keys in memory make it worth looking for some to forget.
     crowded_at: usize,
+    /// What the entry at hand has touched, where it may have to be taken back.
+    undo: Option<Undo<A>>,
 }
 
 impl<A: Agent> Slots<A> {
@@ -96,16 +100,26 @@ impl<A: Agent> Slots<A> {
             unstored: BTreeMap::new(),
             new_on_the_way: VecDeque::new(),
             crowded_at: 0,
+            undo: None,
         })
     }
 
     /// The slot of a key, read from the store or made new.
     pub(crate) fn load(&mut self, key: &A::Key) -> Result<&mut Slot<A>, StoreError> {
-        let Self { journal, worker, map, complete, .. } = self;
+        let Self { journal, worker, map, complete, undo, .. } = self;
         match map.entry_ref(key) {
-            hash_map::EntryRef::Occupied(known) => Ok(known.into_mut()),
+            hash_map::EntryRef::Occupied(known) => {
+                let slot = known.into_mut();
+                if let Some(undo) = undo {
+                    undo.touch(key, Some(slot))?;
+                }
+                Ok(slot)
+            }
             hash_map::EntryRef::Vacant(vacant) => {
                 let stored = if *complete { None } else { read_slot::<A>(journal, *worker, key)? };
+                if let Some(undo) = undo {
+                    undo.touch(key, stored.as_ref())?;
+                }
                 Ok(vacant.insert_entry_with_key(key.clone(), stored.unwrap_or_else(Slot::new)).into_mut())
             }
         }

@@ -48,6 +48,9 @@ impl Supervision {
             // The agent itself says that this entry is not to come again; the agent is well.
             return Verdict::Restart { after_ms: 0, set_aside: Some(failure.seq) };
         }
+        if failure.kind == FailureKind::Agent {
+            return Verdict::Suspend;
+        }
         if self.last_ms.is_some_and(|last| now_ms.saturating_sub(last) >= limits.healthy_after_ms) {
             self.in_a_row = 0;
         }
@@ -67,6 +70,11 @@ impl Supervision {
             }
         }
         Verdict::Restart { after_ms: self.delay(name, failure.seq, seed, limits), set_aside: None }
+    }
+
+    /// The entry it failed at last, and how often in a row.
+    pub fn at_entry(&self) -> Option<(Seq, u32)> {
+        self.at_entry
     }
 
     /// Counts the failures at one entry; true at the last one it may have.

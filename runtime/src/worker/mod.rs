@@ -4,17 +4,18 @@
 //! cursor, words, timers and effects as one step. Its states are a cache of the journal.
 
 mod aside;
+mod care;
 mod parts;
 
 use std::{
     any::Any,
     collections::BTreeMap,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
 };
 
 use impresario_store::{Commit, CursorMove, Entry, Journal, NameId, Seq, StoreError};
 
+use care::Care;
 pub(crate) use parts::*;
 
 use crate::{
@@ -52,6 +53,7 @@ pub(crate) struct Worker<A: Agent> {
     sent: u64,
     fate: Arc<Fate>,
     age_ms: i64,
+    care: Care,
     limits: RuntimeLimits,
     disturbance: Option<Disturbance>,
     gauges: Arc<Gauges>,
@@ -67,7 +69,7 @@ impl<A: Agent> Worker<A> {
     }
 
     fn arrive(agent: Arc<A>, routes: Arc<Routes<A>>, parts: WorkerParts) -> Result<Self, StoreError> {
-        let WorkerParts { journal, sink, limits, disturbance, gauges, seed, worker, workers } = parts;
+        let WorkerParts { journal, sink, limits, disturbance, gauges, seed, worker, workers, careful } = parts;
         let agent_id = journal.name(A::NAME)?;
         let id = journal.name(&format!("{}/{worker}", A::NAME))?;
         let mut table = Vec::new();
@@ -110,6 +112,7 @@ impl<A: Agent> Worker<A> {
             letters: Letters::read(&journal, A::NAME, worker)?,
             poison: BTreeMap::new(),
             age_ms: sink.age_ms(),
+            care: Care::of(careful, sink.age_ms(), limits.healthy_after_ms),
             sink,
             sent: 0,
             fate: Arc::new(fate),
@@ -289,24 +292,6 @@ impl<A: Agent> Worker<A> {
             }
         }
         Ok(())
-    }
-
-    /// Folds one entry; a panic is a failure like another, an unreadable entry is set aside at once.
-    fn fold_safely(&mut self, entry: &Entry) -> Result<bool, Failure> {
-        let marks = self.room.outputs.marks();
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.handle(entry)));
-        let trouble = match outcome {
-            Ok(Ok(own)) if self.room.outputs.entries.len() - marks[0] <= self.entry_outputs_max() => return Ok(own),
-            Ok(Ok(_)) => AgentError::Reject("more entries come of one than a step may say".into()).into(),
-            Ok(Err(trouble)) => trouble,
-            Err(panic) => Trouble { kind: FailureKind::Entry, what: panic_text(panic.as_ref()), spoilt: true },
-        };
-        self.room.outputs.truncate(marks);
-        if trouble.kind == FailureKind::Rejected && !trouble.spoilt {
-            self.set_aside(entry, &trouble.what).map_err(|error| at(entry.seq, error.into()))?;
-            return Ok(false);
-        }
-        Err(at(entry.seq, trouble))
     }
 
     /// What one entry may bring forth, so that with all before it it fits one commit.

@@ -115,6 +115,8 @@ pub(crate) struct WorkerParts {
     pub(crate) seed: RunSeed,
     pub(crate) worker: usize,
     pub(crate) workers: usize,
+    /// It fell at an entry before: the entry and how often it has failed.
+    pub(crate) careful: Option<(Seq, u32)>,
 }
 
 /// What a caught panic said.

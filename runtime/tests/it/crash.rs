@@ -101,7 +101,7 @@ fn never_crashed(inputs: &[Input], limits: &RuntimeLimits, workers: usize) -> Pe
 fn journal_alone(image: &MemoryEngine) -> MemoryEngine {
     let image = image.snapshot();
     let rows = image.scan(&[], None, usize::MAX).unwrap();
-    let caches = rows.into_iter().map(|(key, _)| key).filter(|key| matches!(key.first(), Some(b's' | b'w')));
+    let caches = rows.into_iter().map(|(key, _)| key).filter(|key| matches!(key.first(), Some(b'p' | b's' | b'v')));
     let ops = caches.map(|key| Op::Delete(key.to_vec())).collect();
     image.commit(WriteBatch { expect: Vec::new(), ops }, Durability::Synced).unwrap();
     image

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use impresario_runtime::{Agent, AgentError, Event, On, OnShared, Routes, Shared, Step, Topic};
+use impresario_runtime::{Agent, AgentError, Event, Keys, On, OnMany, OnShared, Routes, Shared, Step, Topic};
 use serde::{Deserialize, Serialize};
 
 use crate::toys::partition;
@@ -95,6 +95,64 @@ impl On<Touch> for Fragile {
             How::Refuses => Err(AgentError::Reject("not for me".into())),
             _ => Ok(()),
         }
+    }
+}
+
+/// Breaks in the middle of changing two keys, one of which may go to the other.
+pub(crate) struct Pairs;
+
+impl Agent for Pairs {
+    const NAME: &'static str = "pairs";
+    type Key = u64;
+    type State = Vec<u32>;
+
+    fn routes(routes: &mut Routes<Self>) {
+        routes.on_many::<Touch>();
+        routes.on_shared::<Setting>();
+    }
+
+    fn merge(&self, winner: &mut Vec<u32>, loser: Vec<u32>, _: &mut Step<'_>) -> Result<(), AgentError> {
+        winner.extend(loser);
+        winner.sort_unstable();
+        Ok(())
+    }
+}
+
+impl OnMany<Touch> for Pairs {
+    fn on_many(
+        &self,
+        keys: &mut Keys<'_, Self>,
+        event: &Event<'_, Touch>,
+        step: &mut Step<'_>,
+    ) -> Result<(), AgentError> {
+        for key in [event.key, event.key + 100] {
+            keys.change(&key, |notes| {
+                notes.push(event.note);
+                Ok(())
+            })?;
+        }
+        if event.note.is_multiple_of(13) {
+            keys.hand_over(&event.key, &(event.key + 200), step)?;
+        }
+        step.schedule(step.now_ms() + 5, &Touched(event.note));
+        match event.how {
+            How::Panics => panic!("told to"),
+            How::Refuses => Err(AgentError::Reject("not for me".into())),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl OnShared<Setting> for Pairs {
+    type Shared = Settings;
+
+    fn on_shared(
+        &self,
+        settings: &mut Settings,
+        event: &Event<'_, Setting>,
+        step: &mut Step<'_>,
+    ) -> Result<(), AgentError> {
+        Fragile::default().on_shared(settings, event, step)
     }
 }
 

@@ -3,6 +3,7 @@
 mod busy;
 mod clock;
 mod crash;
+mod crash_points;
 mod determinism;
 mod effects;
 mod folding;
