@@ -5,6 +5,7 @@ mod packing;
 pub mod profiles;
 pub mod rhythm;
 pub mod segmentation;
+pub mod suppression;
 pub mod vocabulary;
 
 use impresario_runtime::Troupe;
@@ -21,4 +22,5 @@ pub fn troupe(workers: usize) -> Troupe {
         .agent(segmentation::SegmentSizes)
         .agent(rhythm::Rhythm)
         .agent(goals::Goals)
+        .agent(suppression::Suppressions)
 }

@@ -102,7 +102,9 @@ pub(crate) struct App {
     /// The store's sizes, as they were last looked at.
     usage: Mutex<Usage>,
     /// Places for questions that read the journal.
-    aside: tokio::sync::Semaphore,
+    aside: Arc<tokio::sync::Semaphore>,
+    /// People erased whose traces in here are gone.
+    erased: AtomicU64,
     requests: AtomicU64,
     closing: AtomicBool,
     disk_full: AtomicBool,
@@ -130,7 +132,8 @@ impl App {
             past_members: PastMembers::default(),
             backups: Backups::default(),
             usage: Mutex::default(),
-            aside: tokio::sync::Semaphore::new(ASIDE_MAX),
+            aside: Arc::new(tokio::sync::Semaphore::new(ASIDE_MAX)),
+            erased: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
@@ -200,6 +203,28 @@ impl App {
             tracing::error!(%error, "a question that reads the journal broke");
             Problem::internal("the question broke; see the server's log")
         })
+    }
+
+    /// Does long work that answers by itself, as [`Self::aside`] does.
+    pub(crate) fn detached(&self, work: impl FnOnce() + Send + 'static) -> Result<(), Problem> {
+        let place = Arc::clone(&self.aside)
+            .try_acquire_owned()
+            .map_err(|_| Problem::busy("too many questions that read the journal are under way").retry_after(2))?;
+        #[expect(clippy::disallowed_methods, reason = "reads of the journal that nothing waits for but their caller")]
+        drop(tokio::task::spawn_blocking(move || {
+            work();
+            drop(place);
+        }));
+        Ok(())
+    }
+
+    /// Where somebody was erased, forgets what is kept beside the journal and may tell of them.
+    pub(crate) fn forget_erased(&self) {
+        let erased = self.host.people_erased();
+        if self.erased.swap(erased, Ordering::AcqRel) != erased {
+            self.past_members.forget();
+            self.sources.forget_samples();
+        }
     }
 
     /// Looks at the disk, so that the door closes before the store must stop.

@@ -17,6 +17,7 @@ pub mod import;
 pub mod ingest;
 pub mod keys;
 mod past_members;
+mod person_data;
 mod problem;
 pub mod server;
 

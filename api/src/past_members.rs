@@ -25,6 +25,11 @@ impl PastMembers {
         Some(Arc::clone(&found.members))
     }
 
+    /// Somebody is no more, and was never there.
+    pub(crate) fn forget(&self) {
+        self.0.lock().clear();
+    }
+
     pub(crate) fn keep(&self, segment: Box<str>, at_ms: i64, members: Arc<Members>) {
         let mut kept = self.0.lock();
         kept.push_back(Kept { segment, at_ms, members });

@@ -124,6 +124,7 @@ async fn serve(app: &Arc<App>, listener: TcpListener, signals: &mut Signals) {
             () = signals.next() => break,
             _ = housekeeping.tick() => {
                 app.look_at_disk();
+                app.forget_erased();
                 looks += 1;
                 if looks.is_multiple_of(LOOKS_PER_KEEPING) {
                     let app = Arc::clone(app);

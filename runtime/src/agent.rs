@@ -43,6 +43,16 @@ pub trait Agent: Send + Sync + Sized + 'static {
         let _ = (winner, loser, step);
         Err(AgentError::Reject(format!("agent `{}` does not say how two states become one", Self::NAME)))
     }
+
+    /// A person is erased: the state under `key` goes after this, by itself. Says what those must know who
+    /// keep sums over it; most agents have nothing to say.
+    ///
+    /// # Errors
+    /// As [`On::on`].
+    fn forget(&self, key: &Self::Key, state: &mut Self::State, step: &mut Step<'_>) -> Result<(), AgentError> {
+        let _ = (key, state, step);
+        Ok(())
+    }
 }
 
 /// How an agent's changed keys are written to the store.

@@ -13,8 +13,8 @@ use impresario_store::{Journal, Seq};
 use parking_lot::Mutex;
 
 use crate::{
-    Condition, DeadLetter, Failure, FailureKind, RunSeed, RuntimeError, RuntimeLimits, Supervision, Topic, Verdict,
-    WorkerStatus,
+    Condition, DeadLetter, ErasureAsked, Failure, FailureKind, RunSeed, RuntimeError, RuntimeLimits, SubjectErased,
+    SubjectForgotten, Supervision, Topic, Verdict, WorkerStatus,
     disturbance::Disturbance,
     letters::again_topic,
     troupe::AnyAgent,
@@ -210,7 +210,9 @@ pub(crate) fn homes(journal: &Journal, agents: &[Box<dyn AnyAgent>]) -> Result<V
         agent.topics().iter().try_for_each(|topic| journal.name(topic).map(drop))?;
         journal.name(&again_topic(agent.name()))?;
     }
-    journal.name(DeadLetter::NAME)?;
+    for topic in [DeadLetter::NAME, ErasureAsked::NAME, SubjectForgotten::NAME, SubjectErased::NAME] {
+        journal.name(topic)?;
+    }
     let mut homes = Vec::new();
     for (index, agent) in agents.iter().enumerate() {
         let workers = crate::Troupe::workers(journal, agent.as_ref())?;

@@ -14,6 +14,7 @@ pub struct Keys<'a, A: Agent> {
     pub(crate) slots: &'a mut Slots<A>,
     pub(crate) context: &'a Context,
     pub(crate) seq: Seq,
+    pub(crate) cause: Seq,
     pub(crate) age_ms: i64,
 }
 
@@ -37,13 +38,23 @@ impl<A: Agent> Keys<'_, A> {
         Ok(before.and_then(|slot| slot.moved.clone()))
     }
 
+    /// The entry at which the person under `key` was last erased; 0 for never. Nothing of up to there may
+    /// come to be under it again.
+    ///
+    /// # Errors
+    /// The store's error, as a retry.
+    pub fn forgotten_at(&mut self, key: &A::Key) -> Result<Seq, AgentError> {
+        Ok(self.slots.forgotten_at(key)?)
+    }
+
     /// Whether `key` is this worker's.
     pub fn owns(&self, key: &A::Key) -> bool {
         self.context.owns(key.partition())
     }
 
     /// Changes the state of `key`, made new where there was none; `None` where this entry is in it
-    /// already (after a restart) or the key's state has gone to another key.
+    /// already (after a restart), the key's state has gone to another key, or the entry came of what was
+    /// before the key's person was erased.
     ///
     /// # Errors
     /// The store's error, as a retry; a key of another worker is rejected; what `change` says.
@@ -54,7 +65,7 @@ impl<A: Agent> Keys<'_, A> {
     ) -> Result<Option<R>, AgentError> {
         self.check_own(key)?;
         let slot = self.slots.load(key)?;
-        if slot.moved.is_some() || slot.holds(self.seq) {
+        if slot.moved.is_some() || slot.passes_over(self.seq, self.cause) {
             return Ok(None);
         }
         let done = change(&mut slot.state)?;
@@ -63,13 +74,14 @@ impl<A: Agent> Keys<'_, A> {
     }
 
     /// The state of `from` becomes `to`'s, by [`Agent::merge`]; one that never was becomes a mere pointer.
-    /// False where `from` has gone to another key already, or this entry is in it (after a restart).
+    /// False where `from` has gone to another key already, this entry is in it (after a restart), or it came
+    /// of what was before its person was erased.
     ///
     /// # Errors
     /// The store's error, as a retry; a key of another worker, or one that is to become itself, is rejected.
     pub fn hand_over(&mut self, from: &A::Key, to: &A::Key, step: &mut Step<'_>) -> Result<bool, AgentError> {
         self.check_own(from)?;
-        hand_over(self.slots, (self.seq, self.age_ms), from, to, step)
+        hand_over(self.slots, (self.seq, self.cause, self.age_ms), from, to, step)
     }
 
     fn check_own(&self, key: &A::Key) -> Result<(), AgentError> {
@@ -92,7 +104,7 @@ impl<A: Agent> Keys<'_, A> {
 /// Takes the state of `from` out and sends it to the worker that owns `to`.
 pub(crate) fn hand_over<A: Agent>(
     slots: &mut Slots<A>,
-    (seq, age_ms): (Seq, i64),
+    (seq, cause, age_ms): (Seq, Seq, i64),
     from: &A::Key,
     to: &A::Key,
     step: &mut Step<'_>,
@@ -101,7 +113,7 @@ pub(crate) fn hand_over<A: Agent>(
         return Err(AgentError::Reject(format!("agent `{}`: a key is to become itself", A::NAME)));
     }
     let slot = slots.load(from)?;
-    if slot.moved.is_some() || slot.holds(seq) {
+    if slot.moved.is_some() || slot.passes_over(seq, cause) {
         return Ok(false);
     }
     let existed = slot.exists();

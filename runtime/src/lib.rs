@@ -5,6 +5,7 @@
 //! on supervised actors; the [`Driver`] plays the same troupe on one thread and a held clock, for
 //! replay, scenarios and imports. This crate knows nothing of marketing or HTTP.
 
+mod about;
 mod agent;
 mod clock;
 mod digest;
@@ -12,6 +13,7 @@ mod disturbance;
 mod driver;
 mod effect;
 mod entries;
+mod erasure;
 mod error;
 mod home;
 mod journal_reader;
@@ -25,6 +27,7 @@ mod routes;
 mod slots;
 mod status;
 mod step;
+mod subject;
 mod supervision;
 pub mod test_kit;
 mod topic;
@@ -38,16 +41,18 @@ pub use digest::{Digest, journal_digest};
 pub use driver::Driver;
 pub use effect::{Effect, EffectCall, EffectError, EffectFailed, Job, JobPast, Performing};
 pub use entries::{each_entry, new_entry};
+pub use erasure::ErasureStatus;
 pub use error::{AgentError, Failure, FailureKind, RuntimeError};
 pub use impresario_store as store;
 pub use keys::{Keys, Reading};
 pub use letters::{DeadLetter, WaitingLetter};
 pub use limits::RuntimeLimits;
-pub use live::Host;
+pub use live::{Gatherer, Host};
 pub use rng::RunSeed;
 pub use routes::Routes;
 pub use status::{AgentMetrics, AgentStatus, Condition, KeyState, Metrics, WorkerStatus};
 pub use step::{Past, Step};
+pub use subject::{ErasureAsked, SubjectErased, SubjectForgotten, SubjectId};
 pub use supervision::{Supervision, Verdict};
 pub use topic::{AgentKey, Topic};
 pub use troupe::{Troupe, run_seed};

@@ -1,11 +1,13 @@
 //! Which topics an agent listens to, and what is done with each.
 
-use std::any::Any;
+use std::{any::Any, sync::Arc};
 
 use impresario_store::{Entry, StoreError, codec};
 
 use crate::{
-    Agent, AgentError, AgentKey, Event, FailureKind, Keys, On, OnMany, OnShared, Shared, Step, Topic,
+    Agent, AgentError, AgentKey, Checkpoint, Event, FailureKind, Keys, On, OnMany, OnShared, Shared, Step,
+    SubjectForgotten, Topic,
+    about::About,
     keys::hand_over,
     moved::{StateMoved, moved_topic},
     slots::Slots,
@@ -76,6 +78,8 @@ pub(crate) struct Route<A: Agent> {
 /// What an agent listens to. Filled in by [`Agent::routes`].
 pub struct Routes<A: Agent> {
     pub(crate) by_topic: Vec<Route<A>>,
+    /// Whose data is in the topics it listens to.
+    pub(crate) abouts: Vec<Arc<About>>,
     pub(crate) make_shared: Option<MakeShared>,
     pub(crate) wrong: Option<String>,
 }
@@ -121,16 +125,18 @@ fn make_shared<S: Shared>(stored: Option<&[u8]>) -> Result<Box<dyn SharedBox>, S
 
 impl<A: Agent> Routes<A> {
     pub(crate) fn of() -> Self {
-        let mut routes = Self { by_topic: Vec::new(), make_shared: None, wrong: None };
+        let mut routes = Self { by_topic: Vec::new(), abouts: Vec::new(), make_shared: None, wrong: None };
         A::routes(&mut routes);
-        routes.add(moved_topic(A::NAME), false, Box::new(receive_moved::<A>));
+        let moved = About::moved::<A::Key>(moved_topic(A::NAME));
+        routes.add(moved_topic(A::NAME), false, moved, Box::new(receive_moved::<A>));
         routes
     }
 
-    fn add(&mut self, topic: String, shared: bool, handle: Handle<A>) {
+    fn add(&mut self, topic: String, shared: bool, about: About, handle: Handle<A>) {
         if self.by_topic.iter().any(|route| route.topic == topic) {
             self.wrong = Some(format!("agent `{}` routes topic `{topic}` twice", A::NAME));
         }
+        self.abouts.push(Arc::new(about));
         self.by_topic.push(Route { topic, touch: None, shared, handle });
     }
 
@@ -157,6 +163,9 @@ impl<A: Agent> Routes<A> {
     where
         A: On<T>,
     {
+        let key = Arc::new(key);
+        let key_of = Arc::clone(&key);
+        let about = About::keyed(move |event: &T| key_of(event).and_then(|key| key.subject()));
         let handle = move |agent: &A, room: &mut Room<A>, folding: &Folding<'_>| {
             let body = read::<T>(folding.entry)?;
             match key(body) {
@@ -164,7 +173,7 @@ impl<A: Agent> Routes<A> {
                 None => Ok(false),
             }
         };
-        self.add(T::NAME.to_owned(), false, Box::new(handle));
+        self.add(T::NAME.to_owned(), false, about, Box::new(handle));
     }
 
     /// Listens to `T`, each on the worker that owns the entry's partition, with all its keys.
@@ -182,12 +191,12 @@ impl<A: Agent> Routes<A> {
             let shared = shared.as_deref().map(SharedBox::as_any);
             let mut step = Step::new(outputs, context, shared, folding, entry.partition, *replaying);
             let event = Event::new(entry.seq, entry.at_ms, entry.cause, body, Some(&context.reader));
-            let mut keys = Keys { slots, context, seq: folding.seq, age_ms: folding.age_ms };
+            let mut keys = Keys { slots, context, seq: folding.seq, cause: folding.cause(), age_ms: folding.age_ms };
             agent.on_many(&mut keys, &event, &mut step)?;
             step.finish()?;
             Ok(true)
         };
-        self.add(T::NAME.to_owned(), false, Box::new(handle));
+        self.add(T::NAME.to_owned(), false, About::topic::<T>(), Box::new(handle));
     }
 
     /// Listens to `T` on every worker, for what all keys share.
@@ -210,11 +219,14 @@ impl<A: Agent> Routes<A> {
             step.finish()?;
             Ok(true)
         };
-        self.add(T::NAME.to_owned(), true, Box::new(handle));
+        self.add(T::NAME.to_owned(), true, About::topic::<T>(), Box::new(handle));
     }
 
     /// On `T`, the state of the first key becomes the second's, by [`Agent::merge`].
     pub fn merges<T: Topic>(&mut self, loser_and_winner: impl Fn(&T) -> (A::Key, A::Key) + Send + Sync + 'static) {
+        let loser_and_winner = Arc::new(loser_and_winner);
+        let keys_of = Arc::clone(&loser_and_winner);
+        let about = About::keyed(move |event: &T| keys_of(event).0.subject());
         let handle = move |_: &A, room: &mut Room<A>, folding: &Folding<'_>| {
             let (loser, winner) = loser_and_winner(read::<T>(folding.entry)?);
             if !room.context.owns(loser.partition()) {
@@ -222,16 +234,20 @@ impl<A: Agent> Routes<A> {
             }
             let Room { slots, outputs, context, replaying, .. } = room;
             let mut step = Step::new(outputs, context, None, folding, winner.partition(), *replaying);
-            hand_over(slots, (folding.seq, folding.age_ms), &loser, &winner, &mut step)?;
+            hand_over(slots, (folding.seq, folding.cause(), folding.age_ms), &loser, &winner, &mut step)?;
             step.finish()?;
             Ok(true)
         };
-        self.add(T::NAME.to_owned(), false, Box::new(handle));
+        self.add(T::NAME.to_owned(), false, about, Box::new(handle));
     }
 }
 
 fn read<T: Topic>(entry: &Entry) -> Result<&T, Trouble> {
-    entry.decode::<T>(T::VERSION).map_err(Trouble::unread)
+    // Of an erased entry there is what was left of it, or it does not come as far as here.
+    match entry.remainder::<T>(T::VERSION).map_err(Trouble::unread)? {
+        Some(left) => Ok(left),
+        None => entry.decode::<T>(T::VERSION).map_err(Trouble::unread),
+    }
 }
 
 fn fold_one<A: Agent + On<T>, T: Topic>(
@@ -247,7 +263,7 @@ fn fold_one<A: Agent + On<T>, T: Topic>(
     }
     let Room { slots, shared, outputs, context, replaying, passed_over } = room;
     let slot = slots.load(key)?;
-    if slot.holds(folding.seq) {
+    if slot.passes_over(folding.seq, folding.cause()) {
         return Ok(true);
     }
     if slot.moved.is_some() {
@@ -279,7 +295,7 @@ fn receive_moved<A: Agent>(agent: &A, room: &mut Room<A>, folding: &Folding<'_>)
         .ok_or_else(|| AgentError::Reject(format!("agent `{}`: a moved state names no key", A::NAME)))?;
     let Room { slots, shared, outputs, context, replaying, .. } = room;
     let slot = slots.load(&winner)?;
-    if slot.holds(folding.seq) {
+    if slot.passes_over(folding.seq, folding.cause()) {
         return Ok(true);
     }
     if let Some(next) = slot.moved.clone() {
@@ -299,4 +315,39 @@ fn receive_moved<A: Agent>(agent: &A, room: &mut Room<A>, folding: &Folding<'_>)
     step.finish()?;
     slots.mark(&winner, folding.seq, folding.age_ms)?;
     Ok(true)
+}
+
+/// Lets go of the states of somebody who is forgotten.
+pub(crate) fn forget<A: Agent>(
+    agent: &A,
+    room: &mut Room<A>,
+    folding: &Folding<'_>,
+    commit: u64,
+) -> Result<bool, Trouble> {
+    let forgotten = folding.entry.decode::<SubjectForgotten>(SubjectForgotten::VERSION).map_err(Trouble::unread)?;
+    let Room { slots, shared, outputs, context, replaying, .. } = room;
+    let shared = shared.as_deref().map(SharedBox::as_any);
+    let mut any = false;
+    for key in forgotten.subjects.iter().filter_map(|subject| A::Key::of_subject(*subject)) {
+        let partition = key.partition();
+        if !context.owns(partition) {
+            continue;
+        }
+        any = true;
+        let slot = slots.load(&key)?;
+        if slot.holds(folding.seq) {
+            continue;
+        }
+        if slot.exists() && slot.moved.is_none() {
+            let mut step = Step::new(outputs, context, shared, folding, partition, *replaying).of_key(&key);
+            agent.forget(&key, &mut slot.state, &mut step)?;
+            step.finish()?;
+        }
+        slots.forget(&key, folding.seq, commit, &mut outputs.writes)?;
+    }
+    if any && A::CHECKPOINT == Checkpoint::Whole {
+        // All keys of such an agent are written as of one entry.
+        slots.take_changed(usize::MAX, commit, &mut outputs.writes)?;
+    }
+    Ok(any)
 }

@@ -17,6 +17,11 @@ use crate::{Agent, AgentError, AgentKey};
 
 /// In place of a version byte: this key's state has gone to another key.
 const MOVED: u8 = 0xff;
+/// In place of a version byte: this key was forgotten, at the entry whose place follows; then what has come
+/// to be under it since.
+const FORGOTTEN: u8 = 0xfe;
+/// Bytes of the mark and the place.
+const FORGOTTEN_BYTES: usize = 9;
 
 /// Bytes of one key; the store's own prefix comes before it.
 const KEY_BYTES: usize = impresario_store::KEY_BYTES_MAX - 24;
@@ -35,11 +40,28 @@ pub(crate) struct Slot<A: Agent> {
     written_in: u64,
     /// Whose it has become.
     pub(crate) moved: Option<A::Key>,
+    /// The entry at which its person was erased; 0 for never.
+    forgotten: Seq,
+    /// Nothing has come to be under it since.
+    gone: bool,
+    /// A scan of the store shows it, or will.
+    shown: bool,
 }
 
 impl<A: Agent> Slot<A> {
     fn new() -> Self {
-        Self { state: A::State::default(), seq: 0, base: 0, changed: false, stored: false, written_in: 0, moved: None }
+        Self {
+            state: A::State::default(),
+            seq: 0,
+            base: 0,
+            changed: false,
+            stored: false,
+            written_in: 0,
+            moved: None,
+            forgotten: 0,
+            gone: false,
+            shown: false,
+        }
     }
 
     /// Whether the entry at `seq` is in it already: it comes again after a restart.
@@ -47,15 +69,31 @@ impl<A: Agent> Slot<A> {
         self.base >= seq
     }
 
-    /// Whether an entry ever changed it.
+    /// Whether an entry does not count for it: it comes again after a restart, or it came of what was
+    /// before its person was erased.
+    pub(crate) fn passes_over(&self, seq: Seq, cause: Seq) -> bool {
+        self.holds(seq) || seq <= self.forgotten || (cause != 0 && cause <= self.forgotten)
+    }
+
+    /// Whether an entry ever changed it, since its person was last erased.
     pub(crate) fn exists(&self) -> bool {
-        self.stored || self.changed
+        (self.stored || self.changed) && !self.gone
+    }
+
+    /// Whether it has a state of its own.
+    fn is_live(&self) -> bool {
+        self.moved.is_none() && !self.gone
     }
 
     fn body(&self) -> Result<bytes::Bytes, StoreError> {
-        match &self.moved {
-            Some(to) => Ok([&[MOVED], to.encode().as_slice()].concat().into()),
-            None => codec::encode(A::STATE_VERSION, &self.state),
+        let body = match &self.moved {
+            _ if self.gone => bytes::Bytes::new(),
+            Some(to) => [&[MOVED], to.encode().as_slice()].concat().into(),
+            None => codec::encode(A::STATE_VERSION, &self.state)?,
+        };
+        match self.forgotten {
+            0 => Ok(body),
+            at => Ok([&[FORGOTTEN], at.to_be_bytes().as_slice(), &body].concat().into()),
         }
     }
 }
@@ -130,6 +168,13 @@ impl<A: Agent> Slots<A> {
         self.map.get(key).map_or(0, |slot| A::touch(&slot.state))
     }
 
+    /// The entry at which a key was last forgotten; 0 for never.
+    pub(crate) fn forgotten_at(&mut self, key: &A::Key) -> Result<Seq, StoreError> {
+        let forgotten = self.load(key)?.forgotten;
+        self.untouched(key);
+        Ok(forgotten)
+    }
+
     /// The slot of a key that has state.
     pub(crate) fn find(&mut self, key: &A::Key) -> Result<Option<&mut Slot<A>>, StoreError> {
         if !self.complete && !self.map.contains_key(key) {
@@ -146,18 +191,16 @@ impl<A: Agent> Slots<A> {
     pub(crate) fn mark(&mut self, key: &A::Key, seq: Seq, now_ms: i64) -> Result<(), AgentError> {
         let Some(slot) = self.map.get_mut(key) else { return Ok(()) };
         slot.seq = seq;
+        let is_back = std::mem::take(&mut slot.gone);
+        if (is_back || !slot.changed) && !slot.shown {
+            let bytes = key.encode();
+            if bytes.len() > KEY_BYTES {
+                return Err(AgentError::Reject(format!("a key of {} bytes is longer than {KEY_BYTES}", bytes.len())));
+            }
+            self.unstored.insert(bytes, key.clone());
+        }
         if !slot.changed {
             slot.changed = true;
-            if !slot.stored {
-                let bytes = key.encode();
-                if bytes.len() > KEY_BYTES {
-                    return Err(AgentError::Reject(format!(
-                        "a key of {} bytes is longer than {KEY_BYTES}",
-                        bytes.len()
-                    )));
-                }
-                self.unstored.insert(bytes, key.clone());
-            }
             self.changed.push_back((seq, now_ms, key.clone()));
         }
         Ok(())
@@ -165,7 +208,7 @@ impl<A: Agent> Slots<A> {
 
     /// The key was looked at and is as it was; one that never was is forgotten.
     pub(crate) fn untouched(&mut self, key: &A::Key) {
-        if self.map.get(key).is_some_and(|slot| !slot.exists()) {
+        if self.map.get(key).is_some_and(|slot| !slot.stored && !slot.changed) {
             self.map.remove(key);
         }
     }
@@ -202,13 +245,13 @@ impl<A: Agent> Slots<A> {
         let mut page = self.journal.page(self.worker, from)?;
         while let Some(here) = page.filter(|_| found.len() < limit) {
             for row in here.rows()?.into_iter().filter(|row| row.key.as_ref() >= from) {
-                let known = A::Key::decode(&row.key).filter(|key| row.body.first() != Some(&MOVED) && owns(key));
-                found.extend(known.filter(|key| self.map.get(key).is_none_or(|slot| slot.moved.is_none())));
+                let known = A::Key::decode(&row.key).filter(|key| is_state(&row.body) && owns(key));
+                found.extend(known.filter(|key| self.map.get(key).is_none_or(Slot::is_live)));
             }
             page = self.journal.page_after(self.worker, &here.low)?;
         }
         let memory = self.unstored.range(from.to_vec()..).map(|(_, key)| key);
-        let memory = memory.filter(|key| self.map.get(*key).is_some_and(|slot| slot.moved.is_none()));
+        let memory = memory.filter(|key| self.map.get(*key).is_some_and(Slot::is_live));
         found.extend(memory.take(limit).cloned());
         Ok(found.into_iter().take(limit).collect())
     }
@@ -225,7 +268,8 @@ impl<A: Agent> Slots<A> {
         let mut page = self.journal.page(self.worker, &[])?;
         while let Some(here) = page {
             for row in here.rows()? {
-                if A::Key::decode(&row.key).is_some_and(|key| owns(&key) && !self.map.contains_key(&key)) {
+                let key = A::Key::decode(&row.key).filter(|_| !is_gone(&row.body));
+                if key.is_some_and(|key| owns(&key) && !self.map.contains_key(&key)) {
                     look(&row.key, &row.body);
                 }
             }
@@ -240,14 +284,38 @@ fn read_slot<A: Agent>(journal: &Journal, worker: NameId, key: &A::Key) -> Resul
     // The entry that asks for this state is not to blame for it, so it must not look like a bad body.
     let damaged = |what: String| StoreError::Damaged { place: format!("a state of agent `{}`", A::NAME), what };
     let mut slot = Slot { seq: row.seq, base: row.seq, stored: true, ..Slot::new() };
-    match row.body.split_first() {
+    let (forgotten, body) = split_forgotten(&row.body);
+    slot.forgotten = forgotten;
+    slot.gone = forgotten != 0 && body.is_empty();
+    slot.shown = !slot.gone;
+    match body.split_first() {
+        None if slot.gone => {}
         Some((&MOVED, to)) => {
             slot.moved = Some(A::Key::decode(to).ok_or_else(|| damaged("a moved key names no key".into()))?);
         }
         _ => {
-            let state = codec::decode(A::STATE_VERSION, &row.body);
+            let state = codec::decode(A::STATE_VERSION, body);
             slot.state = state.map_err(|error| damaged(error.to_string()))?;
         }
     }
     Ok(Some(slot))
+}
+
+/// At which entry a key was forgotten, 0 for never, and what has come to be under it since.
+fn split_forgotten(body: &[u8]) -> (Seq, &[u8]) {
+    match body.split_first_chunk::<FORGOTTEN_BYTES>() {
+        Some(([FORGOTTEN, at @ ..], rest)) => (Seq::from_be_bytes(*at), rest),
+        _ => (0, body),
+    }
+}
+
+/// Whether it is a state, and no pointer and no mark of something forgotten.
+fn is_state(body: &[u8]) -> bool {
+    split_forgotten(body).1.first().is_some_and(|first| *first != MOVED)
+}
+
+/// Whether it marks something forgotten, and nothing has come to be there since.
+fn is_gone(body: &[u8]) -> bool {
+    let (forgotten, body) = split_forgotten(body);
+    forgotten != 0 && body.is_empty()
 }

@@ -270,6 +270,16 @@ impl<'a> Step<'a> {
         Held::read(&self.context.reader, seq).map_err(AgentError::from)
     }
 
+    /// As [`Self::entry`]; `None` where it is erased.
+    ///
+    /// # Errors
+    /// There is none, or it is another type.
+    pub fn entry_if_kept<T: Topic>(&self, seq: Seq) -> Result<Option<Held<T>>, AgentError> {
+        let chunk = self.context.reader.chunk(seq)?;
+        let erased = chunk.as_ref().and_then(|chunk| chunk.get(seq)).is_some_and(|entry| entry.erased.is_some());
+        if erased { Ok(None) } else { self.entry(seq).map(Some) }
+    }
+
     /// Looks at the journal's entries from `from` to `to`, this entry at the latest; at most `limit`,
     /// in order. Answers the place after the last one looked at. An entry never changes, so looking
     /// back is pure.
@@ -387,6 +397,13 @@ pub(crate) struct Folding<'a> {
     pub(crate) now_ms: i64,
     /// The machine's time, for the age of unwritten state alone.
     pub(crate) age_ms: i64,
+}
+
+impl Folding<'_> {
+    /// What the entry came of; where it comes again, that is the entry itself.
+    pub(crate) fn cause(&self) -> Seq {
+        if self.seq == self.entry.seq { self.entry.cause } else { self.entry.seq }
+    }
 }
 
 /// An entry of the past, looked back at.

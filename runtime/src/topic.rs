@@ -5,17 +5,44 @@ use std::hash::Hash;
 use impresario_store::partition_of;
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::SubjectId;
+
 /// A typed message of the journal.
 ///
 /// A topic is a plain Rust type; nothing central lists them, so a new agent edits no other file.
-pub trait Topic: Serialize + DeserializeOwned + Send + Sync + 'static {
+pub trait Topic: Serialize + DeserializeOwned + Sized + Send + Sync + 'static {
     /// Stable name on the journal, lowercase words joined by dots, e.g. `profile.changed`.
     const NAME: &'static str;
     /// Version of the body's shape. Raised when an old body can't be read as the new type.
     const VERSION: u8 = 1;
 
+    /// Whether what comes of a person's entry is that person's, too, and goes when they are erased. False
+    /// for what is said of everybody together: a sum, a fit.
+    const PERSONAL: bool = true;
+
+    /// Whether [`Self::joins`] ever tells anything.
+    const JOINS: bool = false;
+
     /// The key partition it belongs to; `None` stays in the partition of the entry it comes of.
     fn partition(&self) -> Option<u16> {
+        None
+    }
+
+    /// Whose personal data it holds. Where an agent keyed by people listens to it, its key says so already;
+    /// for all others this does.
+    fn subject(&self) -> Option<SubjectId> {
+        None
+    }
+
+    /// Two subjects that are, or may become, one person through this. Where it tells any, [`Self::JOINS`] is
+    /// true.
+    fn joins(&self) -> Option<[SubjectId; 2]> {
+        None
+    }
+
+    /// What of it may stay when its person is erased, so that sums over everybody fold as before: the same
+    /// type with nothing personal in it.
+    fn remainder(&self) -> Option<Self> {
         None
     }
 }
@@ -55,6 +82,17 @@ pub trait AgentKey: Clone + Eq + Hash + Ord + std::fmt::Debug + Send + Sync + 's
             })
             .collect();
         Self::decode(&bytes?)
+    }
+
+    /// Whose personal data is under the key, where it is one person's.
+    fn subject(&self) -> Option<SubjectId> {
+        None
+    }
+
+    /// The key of a subject; `None` where keys are no people. The inverse of [`Self::subject`].
+    fn of_subject(subject: SubjectId) -> Option<Self> {
+        let _ = subject;
+        None
     }
 
     /// The key's partition; which worker serves it follows from it.

@@ -7,7 +7,8 @@ use impresario_store::{Entry, Journal, StoreError, codec};
 
 use crate::{
     Agent, AgentKey, Effect, EffectCall, EffectError, Failure, Job, JobPast, Performing, Routes, RunSeed, RuntimeError,
-    RuntimeLimits, Topic,
+    RuntimeLimits, SubjectId, Topic,
+    about::About,
     disturbance::Disturbance,
     worker::{AnyWorker, Worker, WorkerParts},
 };
@@ -19,6 +20,8 @@ pub struct Troupe {
     pub(crate) performers: BTreeMap<&'static str, Arc<dyn AnyPerformer>>,
     pub(crate) limits: RuntimeLimits,
     pub(crate) disturbance: Option<Disturbance>,
+    /// What is known of topics that no agent listens to.
+    pub(crate) abouts: Vec<Arc<About>>,
     wrong: Option<String>,
 }
 
@@ -85,6 +88,13 @@ impl Troupe {
         self
     }
 
+    /// Makes known whose data is in entries of `T`, where no agent listens to it.
+    #[must_use]
+    pub fn topic<T: Topic>(mut self) -> Self {
+        self.abouts.push(Arc::new(About::topic::<T>()));
+        self
+    }
+
     pub(crate) fn check(&self) -> Result<(), RuntimeError> {
         match &self.wrong {
             Some(wrong) => Err(RuntimeError::Setup(wrong.clone())),
@@ -112,6 +122,10 @@ pub(crate) trait AnyAgent: Send + Sync {
     /// The version of its states' shape.
     fn state_version(&self) -> u8;
     fn topics(&self) -> Vec<String>;
+    /// Whose data is in the topics it listens to.
+    fn abouts(&self) -> Vec<Arc<About>>;
+    /// The partition of a subject's key; `None` where its keys are no people.
+    fn partition_of_subject(&self, subject: SubjectId) -> Option<u16>;
     /// The partition of the key that `text` says.
     fn partition_of(&self, text: &str) -> Option<u16>;
     fn start(&self, parts: WorkerParts) -> Result<Box<dyn AnyWorker>, Failure>;
@@ -138,6 +152,14 @@ impl<A: Agent> AnyAgent for Registered<A> {
 
     fn topics(&self) -> Vec<String> {
         self.routes.by_topic.iter().map(|route| route.topic.clone()).collect()
+    }
+
+    fn abouts(&self) -> Vec<Arc<About>> {
+        self.routes.abouts.clone()
+    }
+
+    fn partition_of_subject(&self, subject: SubjectId) -> Option<u16> {
+        A::Key::of_subject(subject).map(|key| key.partition())
     }
 
     fn partition_of(&self, text: &str) -> Option<u16> {

@@ -4,7 +4,7 @@
 //! Pointers go from the higher number to the lower alone, so following them always ends; a person's
 //! profile ends at the lowest of all their nodes, whichever way their identifiers were joined.
 
-use impresario_runtime::{AgentError, AgentKey, Event, Keys, OnMany, Step, Topic, store::Seq};
+use impresario_runtime::{AgentError, AgentKey, Event, Keys, OnMany, Step, SubjectId, Topic, store::Seq};
 use serde::{Deserialize, Serialize};
 
 use super::Profiles;
@@ -25,6 +25,10 @@ impl Topic for EventForwarded {
     fn partition(&self) -> Option<u16> {
         Some(self.profile.partition())
     }
+
+    fn subject(&self) -> Option<SubjectId> {
+        Some(self.profile.into())
+    }
 }
 
 /// An event of a person names an identifier that was not known to be theirs.
@@ -42,9 +46,18 @@ pub struct IdentifierClaimed {
 
 impl Topic for IdentifierClaimed {
     const NAME: &'static str = "profile.identifier.claimed";
+    const JOINS: bool = true;
 
     fn partition(&self) -> Option<u16> {
         Some(self.node.partition())
+    }
+
+    fn subject(&self) -> Option<SubjectId> {
+        Some(self.profile.into())
+    }
+
+    fn joins(&self) -> Option<[SubjectId; 2]> {
+        Some([self.node.into(), self.profile.into()])
     }
 }
 
@@ -92,9 +105,18 @@ impl MergeAsked {
 
 impl Topic for MergeAsked {
     const NAME: &'static str = "profile.merge.asked";
+    const JOINS: bool = true;
 
     fn partition(&self) -> Option<u16> {
         Some(self.loser().partition())
+    }
+
+    fn subject(&self) -> Option<SubjectId> {
+        Some(self.claimant.into())
+    }
+
+    fn joins(&self) -> Option<[SubjectId; 2]> {
+        Some([self.holder.into(), self.claimant.into()])
     }
 }
 
@@ -114,6 +136,10 @@ impl Topic for IdentityConflict {
 
     fn partition(&self) -> Option<u16> {
         Some(self.claimant.partition())
+    }
+
+    fn subject(&self) -> Option<SubjectId> {
+        Some(self.claimant.into())
     }
 }
 
@@ -162,7 +188,7 @@ impl OnMany<EventForwarded> for Profiles {
         event: &Event<'_, EventForwarded>,
         step: &mut Step<'_>,
     ) -> Result<(), AgentError> {
-        let tracked = step.entry::<Tracked>(event.event)?;
+        let Some(tracked) = step.entry_if_kept::<Tracked>(event.event)? else { return Ok(()) };
         Self::fold_at(keys, event.profile, tracked.body()?, tracked.seq, step)
     }
 }

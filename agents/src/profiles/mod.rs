@@ -38,7 +38,10 @@ pub use profile::{Group, Profile};
 pub use shop::{Product, ProductTouch, Shop, Subscription};
 pub use touch::{Touch, Touches};
 
-use crate::vocabulary::{ProfileId, Tracked};
+use crate::{
+    suppression::{AddressHash, AddressSuppressed, WhySuppressed},
+    vocabulary::{Identifier, ProfileId, Tracked},
+};
 
 /// The customer data platform's core.
 pub struct Profiles;
@@ -64,6 +67,17 @@ impl Agent for Profiles {
     fn merge(&self, winner: &mut Profile, loser: Profile, step: &mut Step<'_>) -> Result<(), AgentError> {
         let id = winner.id.ok_or_else(|| AgentError::Reject("a profile was to become one that never was".into()))?;
         step.publish(winner.merge(id, loser));
+        Ok(())
+    }
+
+    /// Who is erased is not to be written to at the addresses they had; that alone outlives them.
+    fn forget(&self, _: &ProfileId, profile: &mut Profile, step: &mut Step<'_>) -> Result<(), AgentError> {
+        for known in profile.identifiers.iter().filter(|known| !known.disputed) {
+            let identifier = Identifier { kind: known.kind.clone(), value: known.value.clone() };
+            if let Some(address) = AddressHash::of(step.seed(), &identifier) {
+                step.publish(AddressSuppressed { address, why: WhySuppressed::Erased });
+            }
+        }
         Ok(())
     }
 }

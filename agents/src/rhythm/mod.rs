@@ -20,6 +20,7 @@ pub struct RhythmFitted {
 
 impl Topic for RhythmFitted {
     const NAME: &'static str = "rhythm.fitted";
+    const PERSONAL: bool = false;
 }
 
 /// The agent.

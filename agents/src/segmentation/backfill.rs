@@ -118,7 +118,7 @@ fn additions(
     seq: Seq,
     step: &Step<'_>,
 ) -> Result<Vec<(u32, Addition)>, AgentError> {
-    let tracked = step.entry::<Tracked>(seq)?;
+    let Some(tracked) = step.entry_if_kept::<Tracked>(seq)? else { return Ok(Vec::new()) };
     Ok(definitions.additions(place, &mut Look::new(tracked.body()?), step.now_ms()))
 }
 
@@ -126,8 +126,13 @@ fn fold_events(
     keys: &mut Keys<'_, Segmentation>,
     definitions: &Definitions,
     profile: ProfileId,
-    events: Vec<PastEvent>,
+    mut events: Vec<PastEvent>,
 ) -> Result<(), AgentError> {
+    let forgotten = keys.forgotten_at(&profile)?;
+    events.retain(|(seq, _)| *seq > forgotten);
+    if events.is_empty() {
+        return Ok(());
+    }
     keys.change(&profile, |person| {
         for (_, additions) in events {
             definitions.add_past(person, additions);

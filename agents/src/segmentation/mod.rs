@@ -100,10 +100,16 @@ impl Agent for Segmentation {
 
     fn merge(&self, winner: &mut Person, mut loser: Person, step: &mut Step<'_>) -> Result<(), AgentError> {
         let definitions = step.shared::<Definitions>()?;
-        standing::leave_all(&mut loser, definitions, step);
+        standing::leave_all(&mut loser, definitions, Trigger::Merge, "the profile has become another one", step);
         winner.merge_measures(&mut loser);
         let all: Vec<_> = definitions.places().collect();
         look_again(winner, definitions, &all, Trigger::Merge, step);
+        Ok(())
+    }
+
+    fn forget(&self, _: &ProfileId, person: &mut Person, step: &mut Step<'_>) -> Result<(), AgentError> {
+        let definitions = step.shared::<Definitions>()?;
+        standing::leave_all(person, definitions, Trigger::Erasure, "the person was erased", step);
         Ok(())
     }
 }
@@ -121,8 +127,10 @@ impl On<ProfileChanged> for Segmentation {
             if person.profile().is_none() { definitions.places().collect() } else { Vec::new() };
         person.apply(event.body);
         touched_by(event.body, definitions, &mut touched);
-        if event.event != 0 && definitions.looks_at_events() {
-            let tracked = step.entry::<Tracked>(event.event)?;
+        if event.event != 0
+            && definitions.looks_at_events()
+            && let Some(tracked) = step.entry_if_kept::<Tracked>(event.event)?
+        {
             definitions.fold_event(person, &mut Look::new(tracked.body()?), step.now_ms(), &mut touched);
         }
         let by = if event.event == 0 { Trigger::Merge } else { Trigger::Event };
@@ -133,6 +141,11 @@ impl On<ProfileChanged> for Segmentation {
 
 impl On<MembershipDue> for Segmentation {
     fn on(&self, person: &mut Person, _: &Event<'_, MembershipDue>, step: &mut Step<'_>) -> Result<(), AgentError> {
+        if person.profile().is_none() {
+            // They were erased in the very instant.
+            step.unchanged();
+            return Ok(());
+        }
         let definitions = step.shared::<Definitions>()?;
         standing::time_has_come(person, definitions, step);
         Ok(())

@@ -6,7 +6,7 @@ use std::{
 };
 
 use impresario_runtime::{
-    Topic,
+    SubjectForgotten, Topic,
     store::{Chunk, Journal, Seq, StoreError},
 };
 use serde::Serialize;
@@ -114,6 +114,7 @@ fn people(
     let changed_topic = journal.known_name(ProfileChanged::NAME);
     let merged_topic = journal.known_name(ProfileMerged::NAME);
     let rhythm_topic = journal.known_name(RhythmFitted::NAME);
+    let forgotten_topic = journal.known_name(SubjectForgotten::NAME);
     let mut at_hand: VecDeque<Arc<Chunk>> = VecDeque::new();
     let mut next = 1;
     while let Some(chunk) = journal.chunk(next)? {
@@ -139,6 +140,11 @@ fn people(
                 let merged: &ProfileMerged = entry.decode(ProfileMerged::VERSION)?;
                 if let Some(mut loser) = people.remove(&merged.loser) {
                     people.entry(merged.winner).or_default().merge_measures(&mut loser);
+                }
+            } else if Some(entry.topic) == forgotten_topic {
+                let forgotten: &SubjectForgotten = entry.decode(SubjectForgotten::VERSION)?;
+                for subject in &forgotten.subjects {
+                    people.remove(&ProfileId(subject.0));
                 }
             } else if Some(entry.topic) == rhythm_topic {
                 definitions.set_rhythm(entry.decode::<RhythmFitted>(RhythmFitted::VERSION)?.clone());

@@ -129,15 +129,20 @@ fn tell(
 }
 
 /// A profile that is no more leaves all its segments.
-pub(super) fn leave_all(loser: &mut Person, definitions: &Definitions, step: &mut Step<'_>) {
-    if let Some(wake) = loser.wake.take() {
+pub(super) fn leave_all(
+    leaving: &mut Person,
+    definitions: &Definitions,
+    by: Trigger,
+    because: &str,
+    step: &mut Step<'_>,
+) {
+    if let Some(wake) = leaving.wake.take() {
         step.cancel(wake);
     }
-    let Some(profile) = loser.profile else { return };
-    for standing in std::mem::take(&mut loser.standings) {
+    let Some(profile) = leaving.profile else { return };
+    for standing in std::mem::take(&mut leaving.standings) {
         let (Some(since_ms), Some(segment)) = (standing.since, definitions.at(standing.segment)) else { continue };
-        let because = "the profile has become another one".into();
-        let reason = Reason { by: Trigger::Merge, because };
+        let reason = Reason { by, because: because.into() };
         step.publish(SegmentLeft { segment: segment.defined.id.clone(), profile, reason, since_ms });
     }
 }

@@ -1,6 +1,6 @@
 //! What is said of segments on the journal.
 
-use impresario_runtime::{AgentKey, Topic, store::Seq};
+use impresario_runtime::{AgentKey, SubjectId, Topic, store::Seq};
 use serde::{Deserialize, Serialize};
 
 use super::Condition;
@@ -60,6 +60,8 @@ pub enum Trigger {
     Rhythm,
     /// A change in another segment.
     Segment,
+    /// The person was erased.
+    Erasure,
 }
 
 /// A person has entered a segment.
@@ -81,6 +83,16 @@ impl Topic for SegmentEntered {
 
     fn partition(&self) -> Option<u16> {
         Some(self.profile.partition())
+    }
+
+    fn subject(&self) -> Option<SubjectId> {
+        Some(self.profile.into())
+    }
+
+    /// That one person more was in a segment, or one less, tells nothing of whom.
+    fn remainder(&self) -> Option<Self> {
+        let reason = Reason { by: self.reason.by, because: "".into() };
+        Some(Self { segment: self.segment.clone(), profile: ProfileId(0), reason })
     }
 }
 
@@ -106,6 +118,16 @@ impl Topic for SegmentLeft {
 
     fn partition(&self) -> Option<u16> {
         Some(self.profile.partition())
+    }
+
+    fn subject(&self) -> Option<SubjectId> {
+        Some(self.profile.into())
+    }
+
+    /// That one person more was in a segment, or one less, tells nothing of whom.
+    fn remainder(&self) -> Option<Self> {
+        let reason = Reason { by: self.reason.by, because: "".into() };
+        Some(Self { segment: self.segment.clone(), profile: ProfileId(0), reason, since_ms: 0 })
     }
 }
 
@@ -170,6 +192,10 @@ impl Topic for BackfillForwarded {
 
     fn partition(&self) -> Option<u16> {
         Some(self.profile.partition())
+    }
+
+    fn subject(&self) -> Option<SubjectId> {
+        Some(self.profile.into())
     }
 }
 

@@ -1,6 +1,6 @@
 use std::sync::OnceLock;
 
-use impresario_runtime::{AgentKey, Topic};
+use impresario_runtime::{AgentKey, SubjectId, Topic};
 use serde::{Deserialize, Serialize};
 
 use super::{IdentifierKind, Millis, ProfileId, RawJson, Text, identifier::node_of};
@@ -118,5 +118,9 @@ impl Topic for Tracked {
 
     fn partition(&self) -> Option<u16> {
         Some(self.node().partition())
+    }
+
+    fn subject(&self) -> Option<SubjectId> {
+        Some(self.node().into())
     }
 }

@@ -1,6 +1,6 @@
 use std::{fmt, str::FromStr};
 
-use impresario_runtime::AgentKey;
+use impresario_runtime::{AgentKey, SubjectId};
 use serde::{Deserialize, Serialize};
 
 /// One customer, however many identifiers they are known by.
@@ -35,12 +35,26 @@ impl AgentKey for ProfileId {
         u64::decode(bytes).map(Self)
     }
 
+    fn subject(&self) -> Option<SubjectId> {
+        Some((*self).into())
+    }
+
+    fn of_subject(subject: SubjectId) -> Option<Self> {
+        Some(Self(subject.0))
+    }
+
     fn to_text(&self) -> String {
         self.to_string()
     }
 
     fn from_text(text: &str) -> Option<Self> {
         text.parse().ok()
+    }
+}
+
+impl From<ProfileId> for SubjectId {
+    fn from(profile: ProfileId) -> Self {
+        Self(profile.0)
     }
 }
 

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use impresario_runtime::{AgentKey, Topic, store::Seq};
+use impresario_runtime::{AgentKey, SubjectId, Topic, store::Seq};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -32,6 +32,16 @@ impl Topic for ProfileChanged {
     fn partition(&self) -> Option<u16> {
         Some(self.profile.partition())
     }
+
+    fn subject(&self) -> Option<SubjectId> {
+        Some(self.profile.into())
+    }
+
+    /// A gap between two orders in everybody's sums tells nothing of whose it was.
+    fn remainder(&self) -> Option<Self> {
+        let (features, traits) = (Vec::new(), BTreeMap::new());
+        self.rhythm.map(|delta| Self { profile: ProfileId(0), event: 0, features, traits, rhythm: Some(delta) })
+    }
 }
 
 /// A change of the sums over everybody's purchase rhythm.
@@ -60,5 +70,15 @@ impl Topic for ProfileMerged {
 
     fn partition(&self) -> Option<u16> {
         Some(self.loser.partition())
+    }
+
+    fn subject(&self) -> Option<SubjectId> {
+        Some(self.winner.into())
+    }
+
+    const JOINS: bool = true;
+
+    fn joins(&self) -> Option<[SubjectId; 2]> {
+        Some([self.loser.into(), self.winner.into()])
     }
 }

@@ -3,6 +3,7 @@
 mod agents;
 mod backups;
 mod condition;
+mod erasures;
 mod goals;
 mod health;
 mod keys;

@@ -18,7 +18,7 @@ use utoipa::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{agents, backups, goals, health, keys, letters, metrics, profiles, segments, sources};
+use super::{agents, backups, erasures, goals, health, keys, letters, metrics, profiles, segments, sources};
 use crate::{app::App, ingest::handlers};
 
 #[derive(OpenApi)]
@@ -62,6 +62,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .merge(handlers::router())
         .merge(profiles::router())
+        .merge(erasures::router())
         .merge(segments::router())
         .merge(goals::router())
         .merge(agents::router())

@@ -1,11 +1,12 @@
 //! `/api/profiles`: one customer, by any identifier, and what they did.
 
+mod export;
 mod person;
 mod timeline;
 
 use std::sync::Arc;
 
-use axum::{Json, extract::State};
+use axum::{Extension, Json, extract::State, http::StatusCode, response::Response};
 use impresario_agents::{
     profiles::{Found, Profile, Profiles, look_at, node_of},
     segmentation::{Definitions, Segmentation},
@@ -18,10 +19,13 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(crate) use self::person::{Membership, view as person_view};
 use self::{person::PersonView, timeline::EventView};
-use super::page::{Cursor, Limit, limit_default};
+use super::{
+    erasures::{self, ErasureView, ForgetsView},
+    page::{Cursor, Limit, limit_default},
+};
 use crate::{
     app::App,
-    http::{PathText, Query},
+    http::{PathText, Query, access::Caller},
     problem::Problem,
 };
 
@@ -103,7 +107,11 @@ struct TimelineQuery {
 }
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(one)).routes(routes!(events))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(one, erase))
+        .routes(routes!(events))
+        .routes(routes!(export))
 }
 
 /// All profiles, page by page.
@@ -175,6 +183,12 @@ fn row(id: ProfileId, profile: &Profile) -> ProfileRow {
 )]
 async fn one(State(app): State<Arc<App>>, PathText(id): PathText) -> Result<Json<PersonView>, Problem> {
     let (id, profile) = find(&app, &id).await?;
+    let memberships = memberships(&app, id).await?;
+    Ok(Json(person::view(id, &profile, memberships, app.clock.now_ms())))
+}
+
+/// The segments a customer is in.
+async fn memberships(app: &App, id: ProfileId) -> Result<Vec<Membership>, Problem> {
     let memberships = app
         .host
         .read::<Segmentation, _>(&id, move |reading| {
@@ -185,8 +199,76 @@ async fn one(State(app): State<Arc<App>>, PathText(id): PathText) -> Result<Json
         })
         .await??;
     let memberships = memberships.unwrap_or_default().into_iter();
-    let memberships = memberships.map(|(segment, since_ms)| Membership { segment: segment.into(), since_ms }).collect();
-    Ok(Json(person::view(id, &profile, memberships, app.clock.now_ms())))
+    Ok(memberships.map(|(segment, since_ms)| Membership { segment: segment.into(), since_ms }).collect())
+}
+
+/// Erases one customer: everything held of them is forgotten, and stays forgotten when the journal is folded
+/// anew. Asked for once, it is done in the background, also after a crash. Asked again, it changes nothing.
+#[utoipa::path(
+    delete, path = "/api/profiles/{id}", tag = "profiles",
+    params(("id" = String, Path, description = "As for one customer")),
+    responses(
+        (status = 200, description = "It was done before", body = ErasureView),
+        (status = 202, description = "It is under way", body = ErasureView),
+        (status = 400, description = "Not an identifier", body = Problem),
+        (status = 401, description = "No key, or an unknown one", body = Problem),
+        (status = 403, description = "The key's role is not enough", body = Problem),
+        (status = 404, description = "Nobody has this identifier", body = Problem),
+        (status = 503, description = "The agent can't answer now", body = Problem),
+    ),
+    security(("bearer" = []), ("basic" = [])),
+)]
+async fn erase(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    PathText(text): PathText,
+) -> Result<(StatusCode, Json<ErasureView>), Problem> {
+    let (id, profile) = match find(&app, &text).await {
+        Ok(found) => found,
+        Err(problem) => {
+            // Whoever asks again for the same profile is told how it stands.
+            let known = text.parse::<ProfileId>().ok();
+            let status = known.map(|id| app.host.erasure(id.into())).transpose()?.flatten().ok_or(problem)?;
+            let code = if status.done_ms.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
+            return Ok((code, Json(erasures::view(&app, &status))));
+        }
+    };
+    let forgets = ForgetsView {
+        identifiers: profile.identifiers.iter().count(),
+        traits: profile.traits.iter().filter(|write| !write.value.is_null()).count(),
+        events: profile.events,
+        segments: memberships(&app, id).await?.len(),
+    };
+    let status = app.host.erase(id.into()).await?;
+    tracing::info!(profile = %id, by = caller.key.id, "a person is to be erased");
+    Ok((StatusCode::ACCEPTED, Json(ErasureView { forgets: Some(forgets), ..erasures::view(&app, &status) })))
+}
+
+/// Everything held of one customer, as JSON lines: the customer, what each agent keeps of them, every entry
+/// of the journal that is theirs in order (events as Segment calls), and how many that were.
+#[utoipa::path(
+    get, path = "/api/profiles/{id}/export", tag = "profiles",
+    params(("id" = String, Path, description = "As for one customer")),
+    responses(
+        (status = 200, description = "JSON lines", content_type = "application/x-ndjson", body = String),
+        (status = 400, description = "Not an identifier", body = Problem),
+        (status = 401, description = "No key, or an unknown one", body = Problem),
+        (status = 403, description = "The key's role is not enough", body = Problem),
+        (status = 404, description = "Nobody has this identifier", body = Problem),
+        (status = 429, description = "Too many such questions at once", body = Problem),
+        (status = 503, description = "The agent can't answer now", body = Problem),
+    ),
+    security(("bearer" = []), ("basic" = [])),
+)]
+async fn export(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    PathText(id): PathText,
+) -> Result<Response, Problem> {
+    let (id, profile) = find(&app, &id).await?;
+    let memberships = memberships(&app, id).await?;
+    tracing::info!(profile = %id, by = caller.key.id, "everything of a person is exported");
+    export::answer(&app, id, &person::view(id, &profile, memberships, app.clock.now_ms())).await
 }
 
 /// What a customer did, the latest first.

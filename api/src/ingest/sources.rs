@@ -129,6 +129,14 @@ impl Sources {
         self.changed.store(true, Ordering::Release);
     }
 
+    /// Forgets the events shown as examples, which may be of somebody who was erased.
+    pub fn forget_samples(&self) {
+        let mut counts = self.counts.lock();
+        counts.by_source.values_mut().for_each(|counts| counts.last_rejections.clear());
+        drop(counts);
+        self.changed.store(true, Ordering::Release);
+    }
+
     /// All sources by name, and the refusals of requests that belong to none.
     pub fn view(&self) -> (BTreeMap<String, SourceCounts>, BTreeMap<String, u64>) {
         let counts = self.counts.lock();

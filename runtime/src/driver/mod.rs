@@ -5,6 +5,7 @@
 //! at each, so that a timer set by a timer comes at its own instant. Same journal, same seed, same
 //! calls: same entries.
 
+mod erase;
 mod observe;
 
 pub(crate) use observe::unreadable;
@@ -20,6 +21,7 @@ use parking_lot::Mutex;
 use crate::{
     Agent, AgentKey, EffectCall, EffectError, Failure, Reading, RunSeed, RuntimeError, Topic, Troupe,
     entries::{answered, each_entry, given_up, new_entry},
+    erasure::Erasing,
     home::{Ground, Home, homes},
     live::OwnRuntime,
     worker::{AnyWorker, CommitSink, Fate, Progress, Worker},
@@ -76,6 +78,7 @@ pub struct Driver {
     /// Where time is to go: it gets there from one due timer to the next.
     until_ms: i64,
     outside: OwnRuntime,
+    pub(super) erasing: Erasing,
 }
 
 impl Driver {
@@ -98,8 +101,8 @@ impl Driver {
         });
         let homes = homes(&journal, &troupe.agents)?;
         let seats = homes.into_iter().map(|home| Seat { home, worker: None, again_ms: Some(now_ms) }).collect();
-        let mut driver =
-            Self { journal, troupe, seed, sink, seats, rotate: 0, until_ms, outside: OwnRuntime::default() };
+        let (outside, erasing) = (OwnRuntime::default(), Erasing::default());
+        let mut driver = Self { journal, troupe, seed, sink, seats, rotate: 0, until_ms, outside, erasing };
         for seat in 0..driver.seats.len() {
             driver.take_seat(seat)?;
         }
@@ -201,7 +204,7 @@ impl Driver {
                 continue;
             }
             if self.are_all_at_head() {
-                if self.pass_on()? {
+                if self.pass_on()? || self.go_on_erasing()? {
                     continue;
                 }
                 return Ok(());
@@ -316,6 +319,9 @@ impl Driver {
             self.journal.sync()?;
         }
         for effect in pending {
+            if !self.journal.has_effect(&effect.id) {
+                continue;
+            }
             let name = self.journal.name_of(effect.topic);
             let Some(performer) = self.troupe.performers.get(name.as_str()) else {
                 self.answer_failed(&effect, &name, "nobody performs it", 0)?;

@@ -129,14 +129,14 @@ impl Driver {
         found.ok_or_else(|| RuntimeError::UnknownKey { agent: agent.to_owned() })
     }
 
-    fn seats_of(&self, agent: &str) -> Result<Vec<usize>, RuntimeError> {
+    pub(super) fn seats_of(&self, agent: &str) -> Result<Vec<usize>, RuntimeError> {
         let index = self.troupe.agents.iter().position(|known| known.name() == agent);
         let index = index.ok_or_else(|| RuntimeError::UnknownAgent(agent.to_owned()))?;
         let seats = self.seats.iter().enumerate().filter(|(_, seat)| seat.home.agent_index == index);
         Ok(seats.map(|(seat, _)| seat).collect())
     }
 
-    fn worker_at(&mut self, agent: &str, seat: usize) -> Result<&mut dyn AnyWorker, RuntimeError> {
+    pub(super) fn worker_at(&mut self, agent: &str, seat: usize) -> Result<&mut dyn AnyWorker, RuntimeError> {
         let found = self.seats.get_mut(seat);
         let worker = found.as_ref().map_or(0, |seat| seat.home.worker);
         let down = || RuntimeError::Unavailable { agent: agent.to_owned(), worker, why: "it is down".into() };

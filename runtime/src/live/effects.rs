@@ -44,8 +44,18 @@ pub(super) async fn dispatch(stage: Arc<Stage>, mut pending: mpsc::UnboundedRece
 /// Performs an effect and writes down what came of it. Where the host closes first, it stays in the outbox.
 async fn settle(stage: &Stage, places: &Semaphore, effect: &PendingEffect) -> Result<(), StoreError> {
     let name = stage.journal().name_of(effect.topic);
+    if !stage.journal().has_effect(&effect.id) {
+        stage.effects().pending.fetch_sub(1, Ordering::AcqRel);
+        stage.progressed();
+        return Ok(());
+    }
     let Some((commit, failed)) = perform(stage, places, effect, &name).await? else { return Ok(()) };
     let counts = stage.effects();
+    if !stage.journal().has_effect(&effect.id) {
+        // Whom it was for has been erased meanwhile.
+        counts.pending.fetch_sub(1, Ordering::AcqRel);
+        return Ok(());
+    }
     let mut outcome = stage.submit(commit).await;
     let mut failed = failed;
     if let Err(error @ StoreError::TooLarge { .. }) = &outcome {

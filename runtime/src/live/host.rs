@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::{
     actor::{Supervisor, SupervisorMessage},
     bell::Bell,
-    effects,
+    effects, erase,
     message::WorkerMessage,
     spawn::task,
     stage::Stage,
@@ -34,6 +34,7 @@ pub struct Host {
     pacing: Semaphore,
     /// The agents' own threads: their work never holds up the door.
     runtime: Mutex<Option<tokio::runtime::Runtime>>,
+    erasing: Mutex<Option<std::thread::JoinHandle<()>>>,
 }
 
 impl Host {
@@ -78,7 +79,8 @@ impl Host {
             RuntimeError::Setup(why)
         })?;
         let pacing = Semaphore::new(stage.limits().lag_waiters_max);
-        Ok(Self { stage, supervisor, pacing, runtime: Mutex::new(Some(runtime)) })
+        let erasing = Mutex::new(Some(erase::start(Arc::clone(&stage))?));
+        Ok(Self { stage, supervisor, pacing, runtime: Mutex::new(Some(runtime)), erasing })
     }
 
     /// The journal.
@@ -221,6 +223,9 @@ impl Host {
             let _ = ending.join();
         }
         self.stage.close_writer();
+        if let Some(erasing) = self.erasing.lock().take() {
+            let _ = erasing.join();
+        }
     }
 }
 

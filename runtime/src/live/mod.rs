@@ -7,6 +7,7 @@ mod actor;
 mod bell;
 mod counts;
 mod effects;
+mod erase;
 mod host;
 mod message;
 mod observe;
@@ -14,5 +15,6 @@ mod spawn;
 mod stage;
 mod time;
 
+pub use erase::Gatherer;
 pub use host::Host;
 pub(crate) use spawn::{OwnRuntime, off_thread};

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use impresario_store::{Commit, Journal, PendingEffect, Receipt, StoreError, Writer, WriterEvents};
@@ -13,6 +13,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use super::{
     bell::Bell,
     counts::EffectCounts,
+    erase::Alarm,
     message::WorkerMessage,
     time::{JournalTime, Seen},
 };
@@ -37,6 +38,8 @@ pub(super) struct Stage {
     falls: Mutex<Vec<Option<Failure>>>,
     effects: EffectCounts,
     pub(super) progress: Notify,
+    pub(super) alarm: Alarm,
+    pub(super) people_erased: AtomicU64,
     /// Nothing is taken from outside any more.
     shut: AtomicBool,
     /// Nobody is started any more.
@@ -63,6 +66,8 @@ impl Stage {
             homes,
             effects: EffectCounts::default(),
             progress: Notify::new(),
+            alarm: Alarm::default(),
+            people_erased: AtomicU64::new(0),
             shut: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             failed: AtomicBool::new(false),
@@ -136,6 +141,7 @@ impl Stage {
 
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::Release);
+        self.alarm.ring();
     }
 
     pub(super) fn is_closing(&self) -> bool {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque, btree_map};
 use bytes::Bytes;
 use impresario_store::{Journal, NameId, Op, Page, Seq, StateRow, StoreError, page_writes};
 
-use super::Slots;
+use super::{Slot, Slots};
 use crate::{Agent, AgentKey, Checkpoint, RuntimeLimits};
 
 /// A round is written in about so many steps.
@@ -185,14 +185,43 @@ impl<A: Agent> Slots<A> {
             let Some(slot) = self.map.get_mut(&key) else { continue };
             slot.changed = false;
             slot.written_in = commit;
-            if !slot.stored {
-                slot.stored = true;
+            slot.stored = true;
+            if !std::mem::replace(&mut slot.shown, !slot.gone) && !slot.gone {
                 self.new_on_the_way.push_back((commit, bytes.clone()));
             }
             merged.push(StateRow { key: bytes.into(), seq: slot.seq, body: slot.body()? });
         }
         merged.extend(rows);
         Ok(merged)
+    }
+
+    /// The key's person is erased, with the entry at `seq`: all that stays is a mark of it. Its page is written
+    /// with the worker's commit `commit`, whenever that of others comes.
+    pub(crate) fn forget(
+        &mut self,
+        key: &A::Key,
+        seq: Seq,
+        commit: u64,
+        writes: &mut Vec<Op>,
+    ) -> Result<(), StoreError> {
+        let slot = self.load(key)?;
+        // Where it waits to be written, it goes on waiting: its place in the line stays its own.
+        let (stored, changed) = (slot.stored, slot.changed);
+        *slot = Slot { seq, base: seq, stored, changed, forgotten: seq, gone: true, ..Slot::new() };
+        let bytes = key.encode();
+        self.unstored.remove(&bytes);
+        self.new_on_the_way.retain(|(_, new)| *new != bytes);
+        let (low, rows, _) = page_of(&self.journal, self.worker, &self.on_the_way, &bytes)?;
+        let rows = self.merged(rows, vec![(bytes, key.clone())], commit)?;
+        if let Some(slot) = self.map.get_mut(key) {
+            slot.changed = changed;
+        }
+        let from = writes.len();
+        page_writes(self.worker, &low, &rows, writes);
+        for page in writes.iter().skip(from).filter_map(Page::written) {
+            self.on_the_way.add(commit, page);
+        }
+        Ok(())
     }
 
     /// The store has everything up to the worker's commit `commit`.

@@ -19,11 +19,12 @@ use care::Care;
 pub(crate) use parts::*;
 
 use crate::{
-    Agent, AgentError, AgentKey, Failure, FailureKind, KeyState, Reading, Routes, RuntimeLimits,
+    Agent, AgentError, AgentKey, Failure, FailureKind, KeyState, Reading, Routes, RuntimeLimits, SubjectForgotten,
+    SubjectId, Topic,
     disturbance::Disturbance,
     journal_reader::Reader,
     letters::{Letters, again_topic},
-    routes::{Room, Route, SharedBox, Trouble},
+    routes::{Room, Route, SharedBox, Trouble, forget},
     slots::Slots,
     step::{Context, Folding, Outputs},
 };
@@ -42,6 +43,9 @@ pub(crate) struct Worker<A: Agent> {
     room: Room<A>,
     id: NameId,
     again: NameId,
+    forgotten: NameId,
+    /// Its keys are people.
+    of_people: bool,
     cursor: Seq,
     committed: Seq,
     floor: Seq,
@@ -105,6 +109,8 @@ impl<A: Agent> Worker<A> {
             room,
             id,
             again: journal.name(&again_topic(A::NAME))?,
+            forgotten: journal.name(SubjectForgotten::NAME)?,
+            of_people: A::Key::of_subject(SubjectId::default()).is_some(),
             cursor,
             committed: cursor,
             floor: mark.map_or(0, |mark| mark.floor),
@@ -173,13 +179,17 @@ impl<A: Agent> Worker<A> {
 
     /// Folds one entry; true where it was this worker's.
     fn handle(&mut self, entry: &Entry) -> Result<bool, Trouble> {
-        if entry.erased.is_some() || self.letters.standing(entry.seq)?.is_some() {
+        // What was left of an erased entry is for sums over everybody.
+        let gone = entry.erased.is_some() && (entry.body.is_empty() || self.of_people);
+        if gone || self.letters.standing(entry.seq)?.is_some() {
             return Ok(false);
         }
         if entry.topic == self.again {
             return self.letter_again(entry);
         }
-        self.fold(&Folding { entry, seq: entry.seq, now_ms: entry.at_ms, age_ms: self.age_ms })
+        let folding = Folding { entry, seq: entry.seq, now_ms: entry.at_ms, age_ms: self.age_ms };
+        let forgot = entry.topic == self.forgotten && forget(&*self.agent, &mut self.room, &folding, self.sent + 1)?;
+        Ok(self.fold(&folding)? || forgot)
     }
 
     fn fold(&mut self, folding: &Folding<'_>) -> Result<bool, Trouble> {
@@ -408,6 +418,12 @@ impl<A: Agent> AnyWorker for Worker<A> {
     fn shared_json(&self) -> Result<Option<serde_json::Value>, AgentError> {
         let shared = self.room.shared.as_deref().map(SharedBox::to_json).transpose();
         shared.map_err(|error| AgentError::Reject(error.to_string()))
+    }
+
+    fn moved_to(&mut self, subject: SubjectId) -> Result<Option<SubjectId>, StoreError> {
+        let Some(key) = A::Key::of_subject(subject) else { return Ok(None) };
+        let slot = self.room.slots.find(&key)?;
+        Ok(slot.and_then(|slot| slot.moved.as_ref()).and_then(AgentKey::subject))
     }
 
     fn each_body(&self, look: EachBody<'_>) -> Result<(), StoreError> {

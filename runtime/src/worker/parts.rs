@@ -11,7 +11,7 @@ use std::{
 use impresario_store::{Commit, Journal, Seq, StoreError};
 use parking_lot::Mutex;
 
-use crate::{AgentError, Failure, KeyState, RunSeed, RuntimeLimits, disturbance::Disturbance};
+use crate::{AgentError, Failure, KeyState, RunSeed, RuntimeLimits, SubjectId, disturbance::Disturbance};
 
 /// Where a worker's commits go.
 pub(crate) trait CommitSink: Send + Sync {
@@ -102,6 +102,8 @@ pub(crate) trait AnyWorker: Send {
     /// Keys with state after the one that `after` says, as texts.
     fn key_texts(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, AgentError>;
     fn shared_json(&self) -> Result<Option<serde_json::Value>, AgentError>;
+    /// Which subject a subject's state has become.
+    fn moved_to(&mut self, subject: SubjectId) -> Result<Option<SubjectId>, StoreError>;
     /// Every key's bytes and what would be written for it now; what all keys share under no key.
     fn each_body(&self, look: EachBody<'_>) -> Result<(), StoreError>;
 }

@@ -132,6 +132,7 @@ fn why(reason: &Reason) -> String {
         Trigger::Merge => "merge",
         Trigger::Rhythm => "rhythm",
         Trigger::Segment => "segment",
+        Trigger::Erasure => "erasure",
     };
     format!("{by}; {}", reason.because)
 }

@@ -8,7 +8,7 @@
 //! ```text
 //! u8 format | u8 kind | 32 bytes chain | u64 first seq | i64 first instant | u16 entries | u32 raw bytes | LZ4
 //! entry: varints instant-delta, partition, topic, writer, seq-cause (0: none), flags;
-//!        8 bytes dedup if flag 1; 32 bytes body hash if flag 2, else varint length and body
+//!        8 bytes dedup if flag 1; 32 bytes body hash if flag 2; varint length and body unless flag 2 without 4
 //! ```
 
 use bytes::Bytes;
@@ -26,6 +26,8 @@ const HEADER_BYTES: usize = 1 + 1 + 32 + 8 + 8 + 2 + 4;
 const KIND_LZ4: u8 = 1;
 const FLAG_DEDUP: u64 = 1;
 const FLAG_ERASED: u64 = 2;
+/// Of an erased entry something was left.
+const FLAG_REMAINDER: u64 = 4;
 
 /// Hash of the chain after a block.
 pub type ChainHash = [u8; 32];
@@ -75,17 +77,21 @@ fn put_entry(raw: &mut Vec<u8>, entry: &Entry) {
     varint::put(raw, u64::from(entry.writer.0));
     varint::put(raw, if entry.cause == 0 { 0 } else { entry.seq - entry.cause });
     let dedup = if entry.dedup == 0 { 0 } else { FLAG_DEDUP };
-    let erased = if entry.erased.is_some() { FLAG_ERASED } else { 0 };
+    let erased = match &entry.erased {
+        Some(_) if entry.body.is_empty() => FLAG_ERASED,
+        Some(_) => FLAG_ERASED | FLAG_REMAINDER,
+        None => 0,
+    };
     varint::put(raw, dedup | erased);
     if entry.dedup != 0 {
         raw.extend_from_slice(&entry.dedup.to_be_bytes());
     }
-    match &entry.erased {
-        Some(hash) => raw.extend_from_slice(hash.as_slice()),
-        None => {
-            varint::put(raw, entry.body.len() as u64);
-            raw.extend_from_slice(&entry.body);
-        }
+    if let Some(hash) = &entry.erased {
+        raw.extend_from_slice(hash.as_slice());
+    }
+    if erased != FLAG_ERASED {
+        varint::put(raw, entry.body.len() as u64);
+        raw.extend_from_slice(&entry.body);
     }
 }
 
@@ -164,15 +170,16 @@ fn take_entry(raw: &Bytes, rest: &mut &[u8], seq: Seq, at_ms: &mut i64) -> Optio
     };
     let flags = varint::take(rest)?;
     let dedup = if flags & FLAG_DEDUP == 0 { 0 } else { u64::from_be_bytes(varint::take_array(rest)?) };
-    if flags & FLAG_ERASED != 0 {
-        let hash = varint::take_array(rest)?;
-        let mut entry = Entry::new(seq, *at_ms, partition, topic, writer, cause, dedup, Bytes::new(), None);
-        entry.erased = Some(Box::new(hash));
-        return Some(entry);
-    }
-    let length = usize::try_from(varint::take(rest)?).ok()?;
-    let body = raw.slice_ref(varint::take_bytes(rest, length)?);
-    Some(Entry::new(seq, *at_ms, partition, topic, writer, cause, dedup, body, None))
+    let erased = if flags & FLAG_ERASED == 0 { None } else { Some(varint::take_array(rest)?) };
+    let body = if erased.is_some() && flags & FLAG_REMAINDER == 0 {
+        Bytes::new()
+    } else {
+        let length = usize::try_from(varint::take(rest)?).ok()?;
+        raw.slice_ref(varint::take_bytes(rest, length)?)
+    };
+    let mut entry = Entry::new(seq, *at_ms, partition, topic, writer, cause, dedup, body, None);
+    entry.erased = erased.map(Box::new);
+    Some(entry)
 }
 
 fn damaged(seq: Seq, what: &str) -> StoreError {

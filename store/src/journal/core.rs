@@ -134,6 +134,18 @@ impl Core {
         self.timers.iter()
     }
 
+    pub(super) fn timers_after(
+        &self,
+        after: Option<&TimerKey>,
+        limit: usize,
+    ) -> impl Iterator<Item = (&TimerKey, &Waiting)> {
+        self.timers.after(after, limit)
+    }
+
+    pub(super) fn has_effect(&self, id: &EffectId) -> bool {
+        self.outbox.contains(id)
+    }
+
     pub(super) fn request(&self, key: &RequestKey) -> Option<Seq> {
         self.requests.get(key)
     }

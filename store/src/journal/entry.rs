@@ -53,7 +53,7 @@ pub struct Entry {
     pub dedup: u64,
     /// Hash of the body that was erased; `None` while the body is there.
     pub erased: Option<Box<BodyHash>>,
-    /// Version byte and MessagePack.
+    /// Version byte and MessagePack; of an erased entry what was left of it, empty for nothing.
     pub body: Bytes,
     /// The body as its Rust type, once somebody has looked.
     decoded: OnceLock<Arc<dyn Any + Send + Sync>>,
@@ -84,12 +84,30 @@ impl Entry {
     /// # Errors
     /// [`StoreError::Codec`] where the body is erased, unreadable, or another type.
     pub fn decode<T: DeserializeOwned + Send + Sync + 'static>(&self, version: u8) -> Result<&T, StoreError> {
+        if self.erased.is_some() {
+            return Err(StoreError::Codec(format!("entry {} is erased", self.seq)));
+        }
+        self.read(version)
+    }
+
+    /// What was left of an erased entry as `T`; `None` for nothing, or where it is not erased.
+    ///
+    /// # Errors
+    /// [`StoreError::Codec`] where it is unreadable, or another type.
+    pub fn remainder<T: DeserializeOwned + Send + Sync + 'static>(
+        &self,
+        version: u8,
+    ) -> Result<Option<&T>, StoreError> {
+        if self.erased.is_none() || self.body.is_empty() {
+            return Ok(None);
+        }
+        self.read(version).map(Some)
+    }
+
+    fn read<T: DeserializeOwned + Send + Sync + 'static>(&self, version: u8) -> Result<&T, StoreError> {
         let known = match self.decoded.get() {
             Some(known) => known,
             None => {
-                if self.erased.is_some() {
-                    return Err(StoreError::Codec(format!("entry {} is erased", self.seq)));
-                }
                 let value: T = codec::decode(version, &self.body)?;
                 self.decoded.get_or_init(|| Arc::new(value))
             }
@@ -117,10 +135,10 @@ impl Entry {
         self.erased.as_deref().copied().unwrap_or_else(|| *blake3::hash(&self.body).as_bytes())
     }
 
-    /// Forgets the body; its hash stays.
-    pub(super) fn erase(&mut self) {
+    /// Forgets the body but for `left`; its hash stays.
+    pub(super) fn erase(&mut self, left: Bytes) {
         self.erased = Some(Box::new(self.body_hash()));
-        self.body = Bytes::new();
+        self.body = left;
         self.decoded = OnceLock::new();
     }
 }

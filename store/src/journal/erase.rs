@@ -1,6 +1,11 @@
 use std::collections::BTreeSet;
 
-use super::{block, entry::Seq, keys, shared::Journal};
+use super::{
+    block,
+    entry::{Entry, Seq},
+    keys,
+    shared::Journal,
+};
 use crate::{Durability, Op, StoreError, WriteBatch};
 
 impl Journal {
@@ -12,19 +17,30 @@ impl Journal {
     /// # Errors
     /// Damage, a full disk, or the engine's own error.
     pub fn erase(&self, seqs: &BTreeSet<Seq>) -> Result<u64, StoreError> {
+        self.erase_but(seqs, |_| bytes::Bytes::new())
+    }
+
+    /// As [`Self::erase`], but of each entry there stays what `left` says of it: a body of the same topic
+    /// with nothing in it that is to be forgotten, empty for nothing. The chain does not guard it.
+    ///
+    /// # Errors
+    /// As [`Self::erase`].
+    pub fn erase_but(&self, seqs: &BTreeSet<Seq>, left: impl Fn(&Entry) -> bytes::Bytes) -> Result<u64, StoreError> {
         let mut alone = self.hold_writing()?;
         let waiting = alone.take_waiting();
         self.put(&mut alone, waiting)?;
         let mut erased = 0;
         let head = self.head();
-        let mut rest = seqs.iter().filter(|seq| (1..=head).contains(*seq));
+        // Later ones first: a crash then leaves what came first, and nothing that came of what is gone.
+        let mut rest = seqs.iter().rev().filter(|seq| (1..=head).contains(*seq));
         let mut next = rest.next();
         while let Some(seq) = next {
             let (key, value) = self.block_of(*seq)?;
             let block::Block { mut chunk, chain } = block::decode(&value, self.limits.block_raw_bytes_max)?;
-            let last = chunk.last();
+            let first = chunk.first();
             for entry in chunk.entries.iter_mut().filter(|entry| seqs.contains(&entry.seq) && entry.erased.is_none()) {
-                entry.erase();
+                let left = left(entry);
+                entry.erase(left);
                 erased += 1;
             }
             let entries: Vec<_> = chunk.entries.iter().collect();
@@ -32,7 +48,7 @@ impl Journal {
             let put = self.engine.commit(WriteBatch { expect: Vec::new(), ops }, Durability::Written);
             put.map_err(|error| self.fail(error))?;
             chunk.entries.iter().for_each(|entry| self.tail.forget(entry.seq));
-            next = rest.find(|seq| **seq > last);
+            next = rest.find(|seq| **seq < first);
         }
         drop(alone);
         self.sync()?;

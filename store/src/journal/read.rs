@@ -133,6 +133,11 @@ impl Journal {
         }
     }
 
+    /// The write that forgets a small value of the directory itself.
+    pub fn meta_delete(name: &str) -> Op {
+        Op::Delete(meta_key(name))
+    }
+
     /// The write that keeps a small value of the directory itself.
     pub fn meta_write(name: &str, value: &[u8]) -> Op {
         Op::Put(meta_key(name), Bytes::copy_from_slice(value))

@@ -10,7 +10,7 @@ use super::{
     commit::{Commit, Receipt, RequestKey},
     core::{Core, Group, SharedEngine, each_row},
     entry::{NameId, Seq},
-    ids::TimerKey,
+    ids::{EffectId, TimerKey},
     keys,
     limits::JournalLimits,
     names::Names,
@@ -316,6 +316,18 @@ impl Journal {
     /// The pending timers with their topics, in order of firing.
     pub fn timers(&self) -> Vec<(TimerKey, NameId)> {
         self.core.lock().timers().map(|(key, waiting)| (*key, waiting.topic)).collect()
+    }
+
+    /// Up to `limit` pending timers after `after`, with topics and bodies, in order of firing.
+    pub fn timers_after(&self, after: Option<&TimerKey>, limit: usize) -> Vec<(TimerKey, NameId, Bytes)> {
+        let core = self.core.lock();
+        let timers = core.timers_after(after, limit);
+        timers.map(|(key, waiting)| (*key, waiting.topic, waiting.body.clone())).collect()
+    }
+
+    /// Whether an effect still waits for its answer.
+    pub fn has_effect(&self, id: &EffectId) -> bool {
+        self.core.lock().has_effect(id)
     }
 
     /// Where the first commit of a request went, if there was one: the answer is to be the same again.

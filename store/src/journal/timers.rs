@@ -60,6 +60,12 @@ impl Timers {
         Some(first.remove_entry())
     }
 
+    /// Up to `limit` of them after `after`, in order of firing.
+    pub(super) fn after(&self, after: Option<&TimerKey>, limit: usize) -> impl Iterator<Item = (&TimerKey, &Waiting)> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        self.pending.range((after.map_or(Unbounded, Excluded), Unbounded)).take(limit)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&TimerKey, &Waiting)> {
         self.pending.iter()
     }

@@ -41,6 +41,29 @@ fn erased_entries_keep_their_place_and_the_chain() {
 }
 
 #[test]
+fn what_may_stay_of_an_erased_entry_stays_in_its_place() {
+    let (engine, journal) = in_memory();
+    let topic = journal.name("t").expect("a name");
+    let encoded = ["anna 1", "bob 2", "anna 3"].map(|body| codec::encode(1, &body).expect("a body"));
+    put(&journal, NOON, commit(topic, &encoded));
+    let hashes = each(&journal, impresario_store::Entry::body_hash);
+    let left = |entry: &impresario_store::Entry| {
+        let number = entry.decode::<String>(1).expect("a text").rsplit(' ').next().map(str::to_owned);
+        if entry.seq == 1 { codec::encode(1, &number.expect("a number")).expect("a body") } else { bytes::Bytes::new() }
+    };
+    assert_eq!(journal.erase_but(&BTreeSet::from([1, 3]), left).expect("an erasure"), 2);
+    for journal in [open(Arc::new(engine.fork())), journal] {
+        assert_eq!(each(&journal, impresario_store::Entry::body_hash), hashes);
+        let read = each(&journal, |entry| entry.decode::<String>(1).ok().cloned());
+        assert_eq!(read, [None, Some("bob 2".to_owned()), None]);
+        let left = each(&journal, |entry| entry.remainder::<String>(1).expect("a remainder").cloned());
+        assert_eq!(left, [Some("1".to_owned()), None, None]);
+        let report = journal.verify(|_| {}).expect("a report");
+        assert_eq!((report.damage, report.erased), (Vec::new(), 2));
+    }
+}
+
+#[test]
 fn an_empty_journal_has_nothing_to_erase() {
     let (_, journal) = in_memory();
     assert_eq!(journal.erase(&BTreeSet::from([1, 2])).expect("nothing"), 0);
