@@ -11,7 +11,7 @@ use impresario_runtime::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::cli::export::Call;
+use crate::ingest::Call;
 
 /// Makes lines of a person's entries.
 pub(crate) struct EntryLines<'a> {

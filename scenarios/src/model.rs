@@ -57,6 +57,8 @@ pub(crate) struct Planned {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
+    /// Somebody is erased.
+    Erase { person: usize },
     /// An event arrives at the door.
     Send(Box<Send>),
     /// An operator defines a segment.

@@ -11,7 +11,7 @@ use std::{
 
 use clap::{Args, Subcommand, ValueEnum};
 use impresario_agents::{
-    profiles::Profiles,
+    profiles::{Found, Profiles, look_at, node_of},
     segmentation::{Definitions, Segmentation},
     vocabulary::{IdentifierKind, ProfileId, Tracked},
 };
@@ -24,6 +24,7 @@ use crate::{
     control::{Membership, person_view},
     directory::DataDirectory,
     ingest::{Call, instant},
+    person_data::{EntryLines, end_line, profile_line, state_line},
 };
 
 /// People looked at in one page.
@@ -50,6 +51,11 @@ pub enum What {
     Events,
     /// All customers, with identifiers, traits, features and segments
     Profiles,
+    /// Everything held of one person, with every event, as JSON lines
+    Person {
+        /// Who: `p_` and sixteen digits, or a kind and an identifier, e.g. `user_id:42`
+        person: String,
+    },
     /// The members of a segment
     Members {
         /// The segment's id
@@ -89,14 +95,7 @@ enum Rows {
 
 impl Rows {
     fn open(args: &ExportArgs, columns: &'static [&'static str]) -> Result<Self, CommandError> {
-        let out: Box<dyn Write> = match &args.output {
-            Some(path) => {
-                let file = File::create(path)
-                    .map_err(|error| CommandError::Io { what: format!("make {}", path.display()), error })?;
-                Box::new(BufWriter::new(file))
-            }
-            None => Box::new(BufWriter::new(io::stdout().lock())),
-        };
+        let out = out(args)?;
         Ok(match args.format {
             Format::Jsonl => Self::Json(out),
             Format::Csv => {
@@ -131,6 +130,13 @@ impl Rows {
     }
 }
 
+fn out(args: &ExportArgs) -> Result<Box<dyn Write>, CommandError> {
+    let Some(path) = &args.output else { return Ok(Box::new(BufWriter::new(io::stdout().lock()))) };
+    let file =
+        File::create(path).map_err(|error| CommandError::Io { what: format!("make {}", path.display()), error })?;
+    Ok(Box::new(BufWriter::new(file)))
+}
+
 fn unwritten(error: io::Error) -> CommandError {
     CommandError::Io { what: "write the export".into(), error }
 }
@@ -162,6 +168,14 @@ pub fn run(common: &Common, args: &ExportArgs, output: &Output) -> Result<(), Co
             let mut driver = at_rest(common, &directory)?;
             (profiles(&mut driver, Rows::open(args, PROFILE_COLUMNS)?)?, 0)
         }
+        What::Person { person: who } => {
+            let mut driver = at_rest(common, &directory)?;
+            let found = person(&mut driver, who)?;
+            if args.format == Format::Csv {
+                return Err(CommandError::Usage("a person is written as JSON lines alone".into()));
+            }
+            (everything(&mut driver, found, out(args)?)?, 0)
+        }
         What::Members { segment } => {
             let mut driver = at_rest(common, &directory)?;
             if !is_defined(&mut driver, segment)? {
@@ -177,7 +191,7 @@ pub fn run(common: &Common, args: &ExportArgs, output: &Output) -> Result<(), Co
 }
 
 /// The troupe over the directory, with everything folded.
-fn at_rest(common: &Common, directory: &DataDirectory) -> Result<Driver, CommandError> {
+pub(super) fn at_rest(common: &Common, directory: &DataDirectory) -> Result<Driver, CommandError> {
     let workers = common.config()?.agents.workers;
     let journal = Arc::clone(&directory.journal);
     let now_ms = journal.last_at().unwrap_or_default();
@@ -249,6 +263,52 @@ fn each_page(
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 fn unreadable(error: AgentError) -> CommandError {
     CommandError::Store(StoreError::Codec(error.to_string()))
+}
+
+/// Pointers followed from an identifier to its profile at most.
+const HOPS_MAX: usize = 64;
+
+/// The live profile that a text names.
+pub(super) fn person(driver: &mut Driver, text: &str) -> Result<ProfileId, CommandError> {
+    let wrong = || {
+        let what = "a person is named by `p_` and sixteen digits, or by a kind and an identifier, e.g. `user_id:42`";
+        CommandError::Usage(what.into())
+    };
+    let mut id = node_of(text).ok_or_else(wrong)?;
+    for _ in 0..HOPS_MAX {
+        match driver.read::<Profiles, _>(&id, |reading| look_at(reading, id, |_| ()))?.map_err(unreadable)? {
+            Found::Live(()) => return Ok(id),
+            Found::At(next) => id = next,
+            Found::Nobody => break,
+        }
+    }
+    Err(CommandError::No("nobody has this identifier".into()))
+}
+
+/// Writes everything held of one person; how many entries that were.
+fn everything(driver: &mut Driver, id: ProfileId, mut out: Box<dyn Write>) -> Result<u64, CommandError> {
+    let unsaid = |error: serde_json::Error| unwritten(error.into());
+    let now_ms = driver.now_ms();
+    let memberships = segments_of(driver, &[id])?.remove(&id).unwrap_or_default().into_iter();
+    let memberships = memberships.map(|(segment, since_ms)| Membership { segment: segment.into(), since_ms }).collect();
+    let view = driver.read::<Profiles, _>(&id, |reading| {
+        Ok(reading.get(&id)?.map(|profile| person_view(id, profile, memberships, now_ms)))
+    })?;
+    out.write_all(&profile_line(&view.map_err(unreadable)?).map_err(unsaid)?).map_err(unwritten)?;
+    for status in driver.status() {
+        match driver.state_json(&status.agent, &id.to_string()) {
+            Ok(Some(state)) => out.write_all(&state_line(&status.agent, &state).map_err(unsaid)?).map_err(unwritten)?,
+            // Its keys are no people, or it keeps nothing of this one.
+            Ok(None) | Err(RuntimeError::UnknownKey { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let journal = Arc::clone(driver.journal());
+    let mut lines = EntryLines::of(&journal);
+    driver.gather(id.into(), |entry| out.write_all(&lines.line(entry).map_err(unsaid)?).map_err(unwritten))?;
+    out.write_all(&end_line(lines.count).map_err(unsaid)?).map_err(unwritten)?;
+    out.flush().map_err(unwritten)?;
+    Ok(lines.count)
 }
 
 const PROFILE_COLUMNS: &[&str] = &["id", "identifiers", "traits", "features", "time_zone", "segments"];

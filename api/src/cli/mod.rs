@@ -7,6 +7,7 @@ pub mod bench;
 mod bench_door;
 pub mod compact;
 pub mod config;
+pub mod erase;
 pub mod export;
 pub mod import;
 pub mod keys;
@@ -102,6 +103,8 @@ pub enum Command {
     Restore(restore::RestoreArgs),
     /// Makes the files of a data directory small again, with the server stopped
     Compact(compact::CompactArgs),
+    /// Forgets one person and erases everything of them, with the server stopped
+    Erase(erase::EraseArgs),
     /// Checks every block and the hash chain of a data directory
     Verify(verify::VerifyArgs),
     /// Plays scenarios and checks what they expect
@@ -205,6 +208,7 @@ fn run(cli: &Cli, output: &Output) -> Result<(), CommandError> {
         Some(Command::Backup(args)) => backup::run(common, args, output),
         Some(Command::Restore(args)) => restore::run(common, args, output),
         Some(Command::Compact(args)) => compact::run(common, args, output),
+        Some(Command::Erase(args)) => erase::run(common, args, output),
         Some(Command::Verify(args)) => verify::run(common, args, output),
         Some(Command::Replay(args)) => replay::run(common, args, output),
         Some(Command::Config(args)) => config::run(common, args, output),

@@ -241,7 +241,9 @@ async fn erase(
     };
     let status = app.host.erase(id.into()).await?;
     tracing::info!(profile = %id, by = caller.key.id, "a person is to be erased");
-    Ok((StatusCode::ACCEPTED, Json(ErasureView { forgets: Some(forgets), ..erasures::view(&app, &status) })))
+    let mut answer = erasures::view(&app, &status);
+    answer.forgets = Some(forgets);
+    Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
 /// Everything held of one customer, as JSON lines: the customer, what each agent keeps of them, every entry

@@ -15,6 +15,7 @@ mod control;
 mod crowds;
 mod disk;
 mod durability;
+mod erasure;
 mod http;
 mod import;
 mod ingest;

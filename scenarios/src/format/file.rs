@@ -78,6 +78,7 @@ pub(crate) struct TimelineFile {
     pub(crate) define_segment: IndexMap<String, Spanned<Map<String, Value>>>,
     #[serde(default)]
     pub(crate) set_goal: IndexMap<String, Spanned<Map<String, Value>>>,
+    pub(crate) erase: Option<Spanned<OneOrMore>>,
     #[serde(default)]
     pub(crate) expect: Vec<Spanned<ExpectFile>>,
 }

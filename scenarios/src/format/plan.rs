@@ -8,7 +8,7 @@ use serde_saphyr::Spanned;
 
 use super::{
     EVENTS_MAX,
-    events::events,
+    events::{events, known},
     expectations::expectation,
     faults::faults,
     file::{File, TimelineFile},
@@ -95,10 +95,11 @@ fn timeline(
     segments: &mut Segments,
     planned: &mut Vec<Planned>,
 ) -> Result<(), FormatError> {
-    let TimelineFile { at, events: said, define_segment, set_goal, expect } = &entry.value;
+    let TimelineFile { at, events: said, define_segment, set_goal, erase, expect } = &entry.value;
     let at_ms = read_at(at, |text| calendar.go_to(text))?;
-    if said.is_empty() && define_segment.is_empty() && set_goal.is_empty() && expect.is_empty() {
-        return Err(wrong(entry, "an entry has `events`, `define_segment`, `set_goal` or `expect`"));
+    let has_other = !define_segment.is_empty() || !set_goal.is_empty() || erase.is_some();
+    if said.is_empty() && expect.is_empty() && !has_other {
+        return Err(wrong(entry, "an entry has `events`, `define_segment`, `set_goal`, `erase` or `expect`"));
     }
     define(define_segment, at_ms, segments, planned)?;
     set_goals(set_goal, at_ms, segments, planned)?;
@@ -106,6 +107,12 @@ fn timeline(
         planned.extend(events(event, at_ms, cast)?);
         if planned.len() > EVENTS_MAX {
             return Err(wrong(event, format!("there are more than {EVENTS_MAX} events")));
+        }
+    }
+    if let Some(who) = erase {
+        let names = known(who, cast)?;
+        for person in names.iter().filter_map(|name| cast.names.get(name)).flatten().copied() {
+            planned.push(Planned { at_ms, line: who.referenced.line(), action: Action::Erase { person } });
         }
     }
     for expected in expect {

@@ -323,6 +323,7 @@ impl<'a> Run<'a> {
                 let set = self.standing.goal(name, goal).map_err(RuntimeError::Setup)?;
                 self.command(at_ms, name, |journal| new_entry(journal, 0, set.clone()))
             }
+            Action::Erase { person } => self.erase(at_ms, *person),
             Action::Kill => {
                 // Whatever is under way dies with it.
                 self.stage.kill()?;
@@ -350,6 +351,12 @@ impl<'a> Run<'a> {
             }
         }
         Ok(())
+    }
+
+    /// An operator has somebody erased, once however often it is asked for.
+    fn erase(&mut self, at_ms: Millis, person: usize) -> Result<(), ScenarioError> {
+        let Some(id) = self.scenario.people.get(person).map(|person| person.id.clone()) else { return Ok(()) };
+        self.stage.live(at_ms, |driver| world::erase(driver, &id, at_ms))
     }
 
     /// An operator's command, once however often it is sent.

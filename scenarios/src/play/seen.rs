@@ -157,6 +157,9 @@ impl Seen {
     }
 
     fn take(&mut self, journal: &Journal, entry: &Entry) -> Result<(), StoreError> {
+        if entry.erased.is_some() {
+            return Ok(());
+        }
         let topic = journal.name_of(entry.topic);
         match topic.as_str() {
             Tracked::NAME => self.tracked(entry, entry.decode(Tracked::VERSION)?),
@@ -186,10 +189,11 @@ impl Seen {
                     }
                     self.line(entry, &self.name(profile), &format!("entered {segment} ({why})"));
                 }
-                Some(Said::Left { segment, profile, why }) => {
+                Some(Said::Left { segment, profile, why, erased }) => {
                     self.facts.left += 1;
                     self.facts.touched.insert(profile);
-                    if !self.facts.members.entry(segment.clone()).or_default().remove(&profile) {
+                    let was_in = self.facts.members.entry(segment.clone()).or_default().remove(&profile);
+                    if !was_in && !erased {
                         self.facts.odd.push(format!("{} left `{segment}` without being in it", self.name(profile)));
                     }
                     self.line(entry, &self.name(profile), &format!("left {segment} ({why})"));

@@ -15,10 +15,10 @@ use impresario_agents::{
         Condition, Definitions, Reason, SegmentDefined, SegmentEntered, SegmentLeft, SegmentRemoved, SegmentSizes,
         Segmentation, Trigger, check, preview,
     },
-    vocabulary::{Millis, ProfileId},
+    vocabulary::{Identifier, IdentifierKind, Millis, ProfileId},
 };
 use impresario_runtime::{
-    AgentError, Driver, RuntimeError, Topic,
+    AgentError, Driver, RuntimeError, SubjectErased, SubjectForgotten, Topic,
     store::{Entry, StoreError},
 };
 use serde_json::{Map, Value};
@@ -73,7 +73,7 @@ impl Standing {
 /// What an entry says that belongs into a trace.
 pub(crate) enum Said {
     Entered { segment: String, profile: ProfileId, why: String },
-    Left { segment: String, profile: ProfileId, why: String },
+    Left { segment: String, profile: ProfileId, why: String, erased: bool },
     Person { profile: ProfileId, what: String },
     Operator(String),
     Everybody(String),
@@ -88,7 +88,20 @@ pub(crate) fn said(topic: &str, entry: &Entry, name: impl Fn(ProfileId) -> Strin
         }
         SegmentLeft::NAME => {
             let SegmentLeft { segment, profile, reason, .. } = entry.decode(SegmentLeft::VERSION)?;
-            Said::Left { segment: segment.to_string(), profile: *profile, why: why(reason) }
+            Said::Left {
+                segment: segment.to_string(),
+                profile: *profile,
+                why: why(reason),
+                erased: reason.by == Trigger::Erasure,
+            }
+        }
+        SubjectForgotten::NAME => {
+            let forgotten: &SubjectForgotten = entry.decode(SubjectForgotten::VERSION)?;
+            Said::Operator(format!("everybody forgot {}", name(ProfileId(forgotten.person.0))))
+        }
+        SubjectErased::NAME => {
+            let erased: &SubjectErased = entry.decode(SubjectErased::VERSION)?;
+            Said::Operator(format!("nothing is held of {} any more", name(ProfileId(erased.person.0))))
         }
         SegmentDefined::NAME => {
             let SegmentDefined { id, goal, .. } = entry.decode(SegmentDefined::VERSION)?;
@@ -122,6 +135,22 @@ pub(crate) fn said(topic: &str, entry: &Entry, name: impl Fn(ProfileId) -> Strin
         }
         _ => return Ok(None),
     }))
+}
+
+/// Has somebody erased, whom the shop knows by `user_id`; once, however often it is asked for at `at_ms`.
+pub(crate) fn erase(driver: &mut Driver, user_id: &str, at_ms: Millis) -> Result<(), RuntimeError> {
+    let Some(mut profile) = Identifier::new(IdentifierKind::UserId, user_id).map(|known| known.node()) else {
+        return Ok(());
+    };
+    for _ in 0..POINTERS_MAX {
+        let moved = driver.read::<Profiles, _>(&profile, |reading| reading.moved_to(&profile))?;
+        match moved.map_err(|error| RuntimeError::Setup(error.to_string()))? {
+            Some(next) => profile = next,
+            None => break,
+        }
+    }
+    let asked = driver.erasure(profile.into())?.is_some_and(|status| status.asked_ms >= at_ms);
+    if asked { Ok(()) } else { driver.erase(profile.into()) }
 }
 
 fn why(reason: &Reason) -> String {
