@@ -126,8 +126,7 @@ fn after_an_erasure_and_a_compaction_no_file_holds_the_person() {
     // The same by command, with the server stopped.
     let file = data.with_extension("jsonl");
     let name = format!("user_id:{}", bob.user);
-    let (exported, report) =
-        run(&data, &["export", "person", &name, "--output", file.to_str().expect("a path")]);
+    let (exported, report) = run(&data, &["export", "person", &name, "--output", file.to_str().expect("a path")]);
     assert!(exported && report["written"].as_u64() > Some(5), "{report}");
     assert!(!bob.found_in(&std::fs::read(&file).expect("a file")).is_empty());
     let (erased, report) = run(&data, &["erase", &name]);
@@ -164,7 +163,8 @@ fn no_log_metric_or_error_tells_of_people() {
         }
     }
     server.settle();
-    for path in ["/metrics", "/health/live", "/health/ready", "/api/agents", "/api/segments", "/api/segments/canaries"] {
+    for path in ["/metrics", "/health/live", "/health/ready", "/api/agents", "/api/segments", "/api/segments/canaries"]
+    {
         said.extend(server.control("GET", path, "").body);
     }
     for canary in canaries.iter().take(5) {
