@@ -15,7 +15,6 @@ mod control;
 mod crowds;
 mod disk;
 mod durability;
-mod erasure;
 mod http;
 mod import;
 mod ingest;
