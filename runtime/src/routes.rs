@@ -327,13 +327,12 @@ pub(crate) fn forget<A: Agent>(
     let forgotten = folding.entry.decode::<SubjectForgotten>(SubjectForgotten::VERSION).map_err(Trouble::unread)?;
     let Room { slots, shared, outputs, context, replaying, .. } = room;
     let shared = shared.as_deref().map(SharedBox::as_any);
-    let mut any = false;
+    let mut forgotten_here = Vec::new();
     for key in forgotten.subjects.iter().filter_map(|subject| A::Key::of_subject(*subject)) {
         let partition = key.partition();
         if !context.owns(partition) {
             continue;
         }
-        any = true;
         let slot = slots.load(&key)?;
         if slot.holds(folding.seq) {
             continue;
@@ -343,8 +342,13 @@ pub(crate) fn forget<A: Agent>(
             agent.forget(&key, &mut slot.state, &mut step)?;
             step.finish()?;
         }
-        slots.forget(&key, folding.seq, commit, &mut outputs.writes)?;
+        forgotten_here.push(key);
     }
+    // Once all have been heard: what an agent refuses must not find half of a person gone.
+    for key in &forgotten_here {
+        slots.forget(key, folding.seq, commit, &mut outputs.writes)?;
+    }
+    let any = !forgotten_here.is_empty();
     if any && A::CHECKPOINT == Checkpoint::Whole {
         // All keys of such an agent are written as of one entry.
         slots.take_changed(usize::MAX, commit, &mut outputs.writes)?;

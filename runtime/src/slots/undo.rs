@@ -21,6 +21,8 @@ struct Before<A: Agent> {
     seq: Seq,
     changed: bool,
     moved: Option<A::Key>,
+    /// Nothing had come to be under it since its person was erased.
+    gone: bool,
 }
 
 impl<A: Agent> Undo<A> {
@@ -31,7 +33,8 @@ impl<A: Agent> Undo<A> {
         }
         let before = |slot: &Slot<A>| {
             let state = codec::encode(A::STATE_VERSION, &slot.state)?;
-            Ok::<_, StoreError>(Before { state, seq: slot.seq, changed: slot.changed, moved: slot.moved.clone() })
+            let moved = slot.moved.clone();
+            Ok::<_, StoreError>(Before { state, seq: slot.seq, changed: slot.changed, moved, gone: slot.gone })
         };
         self.touched.push((key.clone(), slot.map(before).transpose()?));
         Ok(())
@@ -58,13 +61,14 @@ impl<A: Agent> Slots<A> {
         self.changed.truncate(undo.changed);
         for (key, before) in undo.touched {
             let Some(slot) = self.map.get_mut(&key) else { continue };
-            let is_new = !slot.stored && before.as_ref().is_none_or(|before| !before.changed);
+            let is_new = !slot.shown && before.as_ref().is_none_or(|before| !before.changed || before.gone);
             match before {
                 Some(before) => {
                     slot.state = codec::decode(A::STATE_VERSION, &before.state)?;
                     slot.seq = before.seq;
                     slot.changed = before.changed;
                     slot.moved = before.moved;
+                    slot.gone = before.gone;
                 }
                 None => drop(self.map.remove(&key)),
             }
