@@ -160,6 +160,10 @@ section! {
             fits: |text| matches!(text, "auto" | "never"),
             what: "`auto` or `never`",
         };
+        /// How long a `messageId` is remembered at least, days: an event that comes again is dropped so long.
+        message_ids_days: usize = 1, number(1, 60);
+        /// So many are remembered at most, whatever their age; up to 30 bytes of memory each.
+        message_ids_max: usize = 16_000_000, number(1_000, 1_000_000_000);
     }
 }
 

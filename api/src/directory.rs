@@ -23,9 +23,9 @@ impl DataDirectory {
     ///
     /// # Errors
     /// Another process holds it, its format is unknown, damage, or the system's error.
-    pub fn open(path: &Path, storage: &SledOptions) -> Result<Self, RuntimeError> {
+    pub fn open(path: &Path, storage: &SledOptions, limits: JournalLimits) -> Result<Self, RuntimeError> {
         let engine = Arc::new(SledEngine::open(path, storage)?);
-        let journal = Journal::open(engine, JournalLimits::default())?;
+        let journal = Journal::open(engine, limits)?;
         let chance = random_bytes().map_err(RuntimeError::Setup)?;
         let seed = run_seed(&journal, || chance)?;
         Ok(Self { journal, seed })

@@ -16,6 +16,7 @@ pub fn new_entry<T: Topic>(journal: &Journal, dedup: u64, event: T) -> Result<Ne
         topic: journal.name(T::NAME)?,
         cause: 0,
         dedup,
+        fingerprint: 0,
         body: codec::encode(T::VERSION, &event)?,
         decoded: Some(Arc::new(event)),
     })
@@ -30,6 +31,7 @@ pub(crate) fn answered(journal: &Journal, effect: &PendingEffect, outcome: Outco
         topic: journal.name(outcome.topic)?,
         cause: effect.id.seq,
         dedup: 0,
+        fingerprint: 0,
         body: outcome.body,
         decoded: None,
     });

@@ -253,6 +253,7 @@ pub(crate) fn again(
             topic: journal.name(&again_topic(agent))?,
             cause: seq,
             dedup: 0,
+            fingerprint: 0,
             body: codec::encode(1, &LetterAgain { entry: seq, drop })?,
             decoded: None,
         });

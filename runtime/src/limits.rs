@@ -38,6 +38,11 @@ pub struct RuntimeLimits {
     pub failures_window_ms: i64,
     /// Times one entry may fail before it goes to the dead letters.
     pub entry_attempts_max: u32,
+    /// Key partitions whose entries break one after the other, with none folded in between, at which the agent
+    /// itself is taken for broken and suspended.
+    pub broken_partitions_max: usize,
+    /// The same by entries, of however few partitions.
+    pub broken_entries_max: usize,
     /// Effects performed at once.
     pub effects_at_once_max: usize,
     /// Attempts at one effect before it is given up, visibly.
@@ -74,6 +79,8 @@ impl Default for RuntimeLimits {
             failures_max: 5,
             failures_window_ms: 60_000,
             entry_attempts_max: 3,
+            broken_partitions_max: 16,
+            broken_entries_max: 1_000,
             effects_at_once_max: 64,
             effect_attempts_max: 8,
             timers_late_ms_max: 1_000,

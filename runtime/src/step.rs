@@ -178,6 +178,7 @@ impl<'a> Step<'a> {
             topic,
             cause: self.seq,
             dedup: 0,
+            fingerprint: 0,
             body,
             decoded: Some(Arc::new(event)),
         });
@@ -205,7 +206,7 @@ impl<'a> Step<'a> {
         let body = codec::encode(1, moved)?;
         self.check_size(&body)?;
         let (partition, cause) = (to.partition(), self.seq);
-        self.out.entries.push(NewEntry { partition, topic, cause, dedup: 0, body, decoded: None });
+        self.out.entries.push(NewEntry { partition, topic, cause, dedup: 0, fingerprint: 0, body, decoded: None });
         Ok(())
     }
 

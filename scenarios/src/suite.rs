@@ -31,13 +31,15 @@ pub struct ReplayOptions {
     pub once: bool,
     /// Crashes tried at commits chosen by the scenario's seed, beside those after each of the first twenty.
     pub crashes: usize,
+    /// How often the events of each instant are tried in another order.
+    pub shuffles: u64,
     /// Workers of each agent that has several.
     pub workers: usize,
 }
 
 impl Default for ReplayOptions {
     fn default() -> Self {
-        Self { casting: impresario_agents::troupe, bless: false, once: false, crashes: 12, workers: 2 }
+        Self { casting: impresario_agents::troupe, bless: false, once: false, crashes: 12, shuffles: 3, workers: 2 }
     }
 }
 
@@ -154,6 +156,7 @@ pub fn replay(file: &Path, options: &ReplayOptions) -> Result<ScenarioReport, Sc
         checks.push(same_digest("run again", &scenario, &plain, &first));
         checks.push(on_sled(&scenario, &plain, &first));
         checks.push(other_workers(&scenario, &plain, &first));
+        checks.push(shuffled(&scenario, &plain, &first, options.shuffles));
         checks.push(crashes(&scenario, &plain, &first, options.crashes));
     }
     let well = first.failures.is_empty() && checks.iter().all(|check| check.differences.is_empty());
@@ -226,6 +229,17 @@ fn other_workers(scenario: &Scenario, plain: &RunOptions, first: &Outcome) -> Ch
         // How long a broken agent is down differs from worker to worker.
         let since = scenario.faults.panics.is_empty();
         check.run(scenario, &options, &how, |other| differs(first, other, since));
+    }
+    check
+}
+
+/// What happens at the same instant has no order of its own: any will do, and people are the same.
+fn shuffled(scenario: &Scenario, plain: &RunOptions, first: &Outcome, count: u64) -> Check {
+    let mut check = Check { what: "other orders of an instant".into(), runs: 0, differences: Vec::new() };
+    for order in 1..=count {
+        let options = RunOptions { shuffle: Some(order), ..plain.clone() };
+        let since = scenario.faults.panics.is_empty();
+        check.run(scenario, &options, &format!("order {order}: "), |other| differs(first, other, since));
     }
     check
 }

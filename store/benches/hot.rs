@@ -36,7 +36,15 @@ fn commit(number: &mut u64) -> Commit {
     for _ in 0..ENTRIES {
         *number += 1;
         let (partition, body) = ((*number % 64) as u16, body(*number));
-        commit.entries.push(NewEntry { partition, topic: OUTSIDE, cause: 0, dedup: *number, body, decoded: None });
+        commit.entries.push(NewEntry {
+            partition,
+            topic: OUTSIDE,
+            cause: 0,
+            dedup: *number,
+            fingerprint: 0,
+            body,
+            decoded: None,
+        });
     }
     commit
 }

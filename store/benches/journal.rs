@@ -129,7 +129,15 @@ fn main() {
                         .map(|body| {
                             id += 1;
                             let dedup = id.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-                            NewEntry { partition: (id % 64) as u16, topic, cause: 0, dedup, body, decoded: None }
+                            NewEntry {
+                                partition: (id % 64) as u16,
+                                topic,
+                                cause: 0,
+                                dedup,
+                                fingerprint: 0,
+                                body,
+                                decoded: None,
+                            }
                         })
                         .collect();
                     let reply = reply.clone();

@@ -5,3 +5,4 @@ mod history;
 mod hostile;
 mod identity;
 mod order;
+mod shuffled;

@@ -175,7 +175,7 @@ pub fn run(common: &Common, args: &ImportArgs, output: &Output) -> Result<(), Co
         return few_rejects(rejected + sent.too_large, args.max_rejects);
     }
     let path = PathBuf::from(&config.data);
-    let directory = DataDirectory::open(&path, &storage(&config))?;
+    let directory = DataDirectory::open(&path, &storage(&config), super::journal_limits(&config))?;
     let import = Import {
         sources,
         mapping: &mapping,

@@ -105,7 +105,8 @@ impl fmt::Display for RevokedKey {
 /// The directory is in use or can't be opened, or the keys don't allow it.
 pub fn run(common: &Common, args: &KeysArgs, output: &Output) -> Result<(), CommandError> {
     let config = common.config()?;
-    let directory = DataDirectory::open(config.data.as_ref(), &super::storage(&config))?;
+    let directory =
+        DataDirectory::open(config.data.as_ref(), &super::storage(&config), super::journal_limits(&config))?;
     let journal = &directory.journal;
     let mut ring = KeyRing::load(journal)?;
     let now_ms = WallClock.now_ms();

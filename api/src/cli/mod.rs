@@ -19,13 +19,13 @@ pub mod restore;
 pub mod serve;
 pub mod verify;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use impresario_agents::Casting;
 use impresario_runtime::{
     RuntimeError,
-    store::{SledOptions, StoreError},
+    store::{JournalLimits, SledOptions, StoreError},
 };
 
 use crate::{
@@ -169,7 +169,7 @@ fn existing_path(common: &Common) -> Result<(Config, PathBuf), CommandError> {
 /// Opens the data directory of a command that must not make one.
 fn existing(common: &Common) -> Result<DataDirectory, CommandError> {
     let (config, path) = existing_path(common)?;
-    Ok(DataDirectory::open(&path, &storage(&config))?)
+    Ok(DataDirectory::open(&path, &storage(&config), journal_limits(&config))?)
 }
 
 /// How the store is opened under these settings.
@@ -178,6 +178,15 @@ fn storage(config: &Config) -> SledOptions {
         cache_bytes: config.storage.cache_mib << 20,
         free_min_percent: config.storage.free_min_percent,
         ..SledOptions::default()
+    }
+}
+
+/// The journal's limits under these settings.
+fn journal_limits(config: &Config) -> JournalLimits {
+    JournalLimits {
+        dedup_horizon: Duration::from_secs(config.storage.message_ids_days as u64 * 86_400),
+        dedup_ids_max: config.storage.message_ids_max,
+        ..JournalLimits::default()
     }
 }
 

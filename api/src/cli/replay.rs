@@ -37,6 +37,9 @@ pub struct ReplayArgs {
     /// Crashes tried at commits chosen by the scenario's seed
     #[arg(long, value_name = "COUNT", requires = "scenarios")]
     pub crashes: Option<usize>,
+    /// How often events of the same instant are tried in another order
+    #[arg(long, value_name = "COUNT", requires = "scenarios")]
+    pub shuffle: Option<u64>,
 }
 
 /// What folding a journal again came to.
@@ -91,6 +94,7 @@ fn play(common: &Common, args: &ReplayArgs, output: &Output) -> Result<(), Comma
         bless: args.bless,
         once: args.once,
         crashes: args.crashes.unwrap_or(plain.crashes),
+        shuffles: args.shuffle.unwrap_or(plain.shuffles),
         ..plain
     };
     let files = scenario_files(&args.scenarios).map_err(wrong)?;

@@ -98,7 +98,7 @@ pub fn run(common: &Common, args: &ServeArgs, output: &Output) -> Result<(), Com
 /// The directory, compacted first where it has outgrown its data.
 fn opened(config: &Config) -> Result<DataDirectory, CommandError> {
     let (path, storage) = (Path::new(&config.data), storage(config));
-    let directory = DataDirectory::open(path, &storage)?;
+    let directory = DataDirectory::open(path, &storage, super::journal_limits(config))?;
     let usage = directory.journal.usage()?;
     if config.storage.compact_at_start == CompactAtStart::Never || !usage.wants_compaction() {
         return Ok(directory);
@@ -114,7 +114,7 @@ fn opened(config: &Config) -> Result<DataDirectory, CommandError> {
         }
         Err(error) => return Err(error.into()),
     }
-    Ok(DataDirectory::open(path, &storage)?)
+    Ok(DataDirectory::open(path, &storage, super::journal_limits(config))?)
 }
 
 fn settings(common: &Common, args: &ServeArgs) -> Result<Config, CommandError> {

@@ -99,6 +99,10 @@ fn sources(app: &App, text: &mut Text) {
     for (source, counts) in &by_source {
         text.sample("events_duplicate_total", &[("source", source)], counts.duplicates);
     }
+    text.family("events_duplicate_changed_total", "counter", "Duplicates with another content than the first time.");
+    for (source, counts) in &by_source {
+        text.sample("events_duplicate_changed_total", &[("source", source)], counts.duplicates_changed);
+    }
     text.family("events_rejected_total", "counter", "Events refused, by source and reason.");
     for (source, counts) in &by_source {
         for (reason, count) in &counts.rejected_by_reason {

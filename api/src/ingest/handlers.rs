@@ -255,8 +255,7 @@ async fn taken(app: &App, request: Request, kind: Option<EventKind>, now_ms: i64
     let events = commit.entries.len() as u64;
     if events > 0 {
         let receipt = app.submit(commit).await.map_err(refused)?;
-        let duplicates = u64::from(receipt.duplicates);
-        app.sources.accepted(&source, now_ms, events - duplicates, duplicates);
+        app.sources.accepted(&source, now_ms, events, &receipt);
     }
     app.sources.rejected(&source, now_ms, &parsed.rejected);
     match (kind, parsed.rejected.first()) {
@@ -317,12 +316,16 @@ fn commit_of(app: &App, source: &str, events: Vec<(Tracked, bool)>) -> Result<Co
     commit.entries.reserve(events.len());
     for (event, has_own_id) in events {
         // An id made here is new by itself.
-        let dedup = if has_own_id { dedup_hash(&app.dedup_key, source, &event.message_id) } else { 0 };
+        let (dedup, fingerprint) = match has_own_id {
+            true => (dedup_hash(&app.dedup_key, source, &event.message_id), fingerprint(&event)),
+            false => (0, 0),
+        };
         commit.entries.push(NewEntry {
             partition: event.partition().unwrap_or_default(),
             topic: app.tracked,
             cause: 0,
             dedup,
+            fingerprint,
             body: codec::encode(Tracked::VERSION, &event)?,
             decoded: Some(Arc::new(event)),
         });
@@ -349,6 +352,32 @@ pub(crate) fn dedup_hash(key: &[u8; 32], source: &str, message_id: &str) -> u64 
     let hash = blake3::keyed_hash(key, text.get(..length).unwrap_or_default());
     let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
     u64::from_le_bytes([a, b, c, d, e, f, g, h]).max(1)
+}
+
+/// A fingerprint of what an event says, the same when the client sends it again; never 0, which would
+/// mean none. Times and context are left out: a client may set them anew when it tries again.
+///
+/// It is kept with the id, so it must stay the same function (wyhash's mixing step over words of eight bytes).
+fn fingerprint(event: &Tracked) -> u32 {
+    let ids = [&event.user_id, &event.anonymous_id, &event.previous_id, &event.group_id];
+    let ids = ids.map(|id| id.as_deref().unwrap_or_default());
+    let mut sum = event.kind as u64;
+    for text in ids.into_iter().chain([&*event.name, event.properties.as_str()]) {
+        sum = mixed(sum, text.len() as u64);
+        let (words, rest) = text.as_bytes().as_chunks::<8>();
+        for word in words {
+            sum = mixed(sum, u64::from_le_bytes(*word));
+        }
+        let mut last = [0; 8];
+        last.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
+        sum = mixed(sum, u64::from_le_bytes(last));
+    }
+    ((sum ^ (sum >> 32)) as u32).max(1)
+}
+
+fn mixed(sum: u64, word: u64) -> u64 {
+    let product = u128::from(sum ^ 0x2d35_8dcc_aa6c_78a5) * u128::from(word ^ 0x8bb8_4b93_962e_acc9);
+    (product as u64) ^ ((product >> 64) as u64)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::{
 
 use impresario_runtime::{
     RuntimeError,
-    store::{Journal, Op},
+    store::{Journal, Op, Receipt},
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,9 @@ pub struct SourceCounts {
     pub accepted: u64,
     /// Events whose `messageId` was known already.
     pub duplicates: u64,
+    /// Of them, those with another content than the first time: a client that gives two events one id.
+    #[serde(default)]
+    pub duplicates_changed: u64,
     /// Events refused.
     pub rejected: u64,
     /// Events refused, by the code of the reason.
@@ -71,10 +74,12 @@ impl Sources {
     }
 
     /// Counts what was taken in.
-    pub(super) fn accepted(&self, source: &str, at_ms: i64, accepted: u64, duplicates: u64) {
+    pub(super) fn accepted(&self, source: &str, at_ms: i64, events: u64, receipt: &Receipt) {
+        let duplicates = u64::from(receipt.duplicates);
         self.change(source, at_ms, |counts| {
-            counts.accepted += accepted;
+            counts.accepted += events - duplicates;
             counts.duplicates += duplicates;
+            counts.duplicates_changed += u64::from(receipt.changed);
         });
     }
 

@@ -130,11 +130,19 @@ impl Server {
 
     /// Waits until the agents have folded all there is.
     pub(crate) fn settle(&self) {
-        self.wait_for("/health/live", |health| health["at_rest"] == true);
+        self.settle_within(PATIENCE);
+    }
+
+    pub(crate) fn settle_within(&self, patience: Duration) {
+        self.wait_within(patience, "/health/live", |health| health["at_rest"] == true);
     }
 
     /// Asks until `is_so` says yes to what is found.
     pub(crate) fn wait_for(&self, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        self.wait_within(PATIENCE, path, is_so)
+    }
+
+    fn wait_within(&self, patience: Duration, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         let start = Instant::now();
         loop {
             let answer = self.control("GET", path, "");
@@ -142,9 +150,14 @@ impl Server {
             if answer.status == 200 && is_so(&found) {
                 return found;
             }
-            assert!(start.elapsed() < PATIENCE, "{path} stays at {found}");
+            assert!(start.elapsed() < patience, "{path} stays at {found}");
             std::thread::sleep(POLL);
         }
+    }
+
+    /// The process's number.
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -61,7 +61,15 @@ impl<A: Agent> Worker<A> {
             let topic = self.room.context.reader.journal().name(DeadLetter::NAME)?;
             let body = codec::encode(DeadLetter::VERSION, &letter)?;
             let (partition, cause) = (entry.partition, entry.seq);
-            self.room.outputs.entries.push(NewEntry { partition, topic, cause, dedup: 0, body, decoded: None });
+            self.room.outputs.entries.push(NewEntry {
+                partition,
+                topic,
+                cause,
+                dedup: 0,
+                fingerprint: 0,
+                body,
+                decoded: None,
+            });
         }
         tracing::warn!(agent = A::NAME, worker, seq = entry.seq, why, "an entry goes to the dead letters");
         Ok(())

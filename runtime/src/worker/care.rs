@@ -4,13 +4,16 @@
 //! them costs something, so the first failure costs a restart, and only then, until it has been well for
 //! a while, does the worker remember. So a storm of bad entries costs little more than the entries.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use impresario_store::{Entry, Seq, StoreError};
 
 use super::{Worker, at, panic_text};
 use crate::{
-    Agent, AgentError, Failure, FailureKind,
+    Agent, AgentError, Failure, FailureKind, RuntimeLimits,
     routes::{Room, SharedBox, Trouble},
 };
 
@@ -21,14 +24,32 @@ pub(super) struct Care {
     for_ms: i64,
     /// The entry it fell at before it started, and how often.
     failed: (Seq, u32),
-    /// Entries that broke with none folded in between.
+    /// Entries that broke with none folded in between, and the key partitions they are of.
     broken_in_a_row: usize,
+    broken_partitions: BTreeSet<u16>,
 }
 
 impl Care {
     pub(super) fn of(failed: Option<(Seq, u32)>, now_ms: i64, for_ms: i64) -> Self {
         let until_ms = if failed.is_some() { now_ms.saturating_add(for_ms) } else { i64::MIN };
-        Self { until_ms, for_ms, failed: failed.unwrap_or_default(), broken_in_a_row: 0 }
+        let failed = failed.unwrap_or_default();
+        Self { until_ms, for_ms, failed, broken_in_a_row: 0, broken_partitions: BTreeSet::new() }
+    }
+
+    fn folded(&mut self) {
+        if self.broken_in_a_row > 0 {
+            self.broken_in_a_row = 0;
+            self.broken_partitions.clear();
+        }
+    }
+
+    /// Whether so many entries of so many keys have broken, one after the other, that the agent is to blame. One
+    /// person's many entries say nothing of the others.
+    fn is_agent_broken(&mut self, partition: u16, limits: &RuntimeLimits) -> bool {
+        self.broken_in_a_row += 1;
+        self.broken_partitions.insert(partition);
+        self.broken_in_a_row >= limits.broken_entries_max
+            || self.broken_partitions.len() >= limits.broken_partitions_max
     }
 }
 
@@ -56,7 +77,7 @@ impl<A: Agent> Worker<A> {
                 Ok(Ok(own)) if self.room.outputs.entries.len() - marks[0] <= self.entry_outputs_max() => {
                     self.room.slots.forget_undo();
                     if own {
-                        self.care.broken_in_a_row = 0;
+                        self.care.folded();
                     }
                     return Ok(own);
                 }
@@ -77,8 +98,7 @@ impl<A: Agent> Worker<A> {
                 FailureKind::Rejected => {}
                 FailureKind::Entry if failures < self.limits.entry_attempts_max => continue,
                 FailureKind::Entry => {
-                    self.care.broken_in_a_row += 1;
-                    if self.care.broken_in_a_row >= self.limits.failures_max {
+                    if self.care.is_agent_broken(entry.partition, &self.limits) {
                         return Err(Failure { seq: entry.seq, what: trouble.what, kind: FailureKind::Agent });
                     }
                 }

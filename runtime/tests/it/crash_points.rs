@@ -60,16 +60,19 @@ fn kinds(batch: &WriteBatch) -> BTreeSet<&'static str> {
     kinds
 }
 
+/// A point, at which of its passings an image is taken, and how.
+type Wanted = (String, usize, fn(&MemoryEngine) -> MemoryEngine);
+
 /// Takes an image at the `nth` time a point is passed.
 struct Points {
     engine: MemoryEngine,
-    wanted: Option<(String, usize, fn(&MemoryEngine) -> MemoryEngine)>,
+    wanted: Option<Wanted>,
     passed: Mutex<BTreeMap<String, usize>>,
     image: Mutex<Option<MemoryEngine>>,
 }
 
 impl Points {
-    fn new(engine: MemoryEngine, wanted: Option<(String, usize, fn(&MemoryEngine) -> MemoryEngine)>) -> Arc<Self> {
+    fn new(engine: MemoryEngine, wanted: Option<Wanted>) -> Arc<Self> {
         Arc::new(Self { engine, wanted, passed: Mutex::default(), image: Mutex::default() })
     }
 
@@ -234,7 +237,7 @@ fn agree(driver: &mut Driver, what: &str) {
 /// Crashes at every point; the points there were.
 fn crash_everywhere(seed: u64, times: usize) -> BTreeSet<String> {
     let story = story(seed);
-    let limits = if seed % 2 == 0 { tiny() } else { RuntimeLimits { unwritten_entries_max: 5, ..tiny() } };
+    let limits = if seed.is_multiple_of(2) { tiny() } else { RuntimeLimits { unwritten_entries_max: 5, ..tiny() } };
     let whole = Points::new(MemoryEngine::new(), None);
     let provider = Provider::default();
     let mut driver = start(&whole, &provider, &limits);

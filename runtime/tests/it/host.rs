@@ -317,7 +317,7 @@ async fn five_failures_suspend_one_agent_alone_until_it_is_resumed() {
     broken.store(u32::MAX, Ordering::Release);
     let troupe = Troupe::new().agent(agent).agent(Orderly).limits(hasty());
     let host = host(Arc::new(MemoryEngine::new()), troupe);
-    for note in 0..20 {
+    for note in 0..60 {
         say(&host, Touch { key: note, how: How::PanicsWhileBroken, note: note as u32 }).await;
         say(&host, Deposit { account: 1, amount: 1, note: note as u32 }).await;
     }
@@ -333,12 +333,12 @@ async fn five_failures_suspend_one_agent_alone_until_it_is_resumed() {
     host.settled(LONG).await.unwrap();
     let letters = host.dead_letters("fragile", 0, 100).unwrap();
     let folded: usize = host.key_texts("fragile", 0, None, 100).await.unwrap().len();
-    assert_eq!(folded + letters.len(), 20);
+    assert_eq!(folded + letters.len(), 60);
     for letter in &letters {
         host.retry_letter("fragile", letter.seq).await.unwrap();
     }
     host.settled(LONG).await.unwrap();
-    assert_eq!(host.key_texts("fragile", 0, None, 100).await.unwrap().len(), 20, "and none is lost in the end");
+    assert_eq!(host.key_texts("fragile", 0, None, 100).await.unwrap().len(), 60, "and none is lost in the end");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,6 +10,7 @@ mod folding;
 mod fragile;
 mod host;
 mod limits;
+mod storm;
 mod supervision;
 mod support;
 mod toys;

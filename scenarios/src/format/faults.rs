@@ -108,3 +108,18 @@ pub(crate) fn with_faults(planned: Vec<Planned>, faults: &Faults, seed: u64) -> 
     all.sort_by_key(|planned| planned.at_ms);
     all
 }
+
+/// Events that come one after the other at the same instant change places; what else happens there stays
+/// where it is.
+pub(crate) fn shuffle_instants(plan: &mut [Planned], seed: u64, order: u64) {
+    let mut chance = Chance::new(seed, "order of the same instant", order);
+    let together = |one: &Planned, next: &Planned| {
+        let sends = |planned: &Planned| matches!(planned.action, Action::Send(_));
+        one.at_ms == next.at_ms && sends(one) && sends(next)
+    };
+    for same in plan.chunk_by_mut(together) {
+        for last in (1..same.len()).rev() {
+            same.swap(last, chance.below(last as i64 + 1) as usize);
+        }
+    }
+}

@@ -10,7 +10,7 @@ mod plan;
 mod time;
 
 pub(crate) use chance::Chance;
-pub(crate) use faults::with_faults;
+pub(crate) use faults::{shuffle_instants, with_faults};
 
 use serde_saphyr::{Location, Spanned};
 

@@ -1,6 +1,9 @@
 //! One run of a scenario, from its first instant to its last.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use impresario_agents::{Casting, vocabulary::Millis};
 use impresario_runtime::{
@@ -42,6 +45,8 @@ pub struct RunOptions {
     pub rotate: usize,
     /// Whether limits are so small that state is written, forgotten and read back all the time.
     pub tight: bool,
+    /// Has events of the same instant come in another order, chosen by this number.
+    pub shuffle: Option<u64>,
 }
 
 impl Default for RunOptions {
@@ -54,6 +59,7 @@ impl Default for RunOptions {
             crash: None,
             rotate: 0,
             tight: false,
+            shuffle: None,
         }
     }
 }
@@ -121,11 +127,14 @@ pub struct Metrics {
 /// What keeps the troupe from playing on. What turns out otherwise than expected is in the outcome.
 pub fn run(scenario: &Scenario, options: &RunOptions) -> Result<Outcome, ScenarioError> {
     let mut run = Run::open(scenario, options)?;
-    let plan = if options.faults {
+    let mut plan = if options.faults {
         format::with_faults(scenario.actions.clone(), &scenario.faults, scenario.seed)
     } else {
         scenario.actions.clone()
     };
+    if let Some(order) = options.shuffle {
+        format::shuffle_instants(&mut plan, scenario.seed, order);
+    }
     if options.faults {
         run.check_fates(&plan);
     }
@@ -171,6 +180,8 @@ struct Run<'a> {
     end_ms: Millis,
     /// After which commits the scenario's own faults kill.
     late_kills: Vec<u64>,
+    /// Ids of the events sent so far.
+    sent: BTreeSet<String>,
 }
 
 impl<'a> Run<'a> {
@@ -214,6 +225,7 @@ impl<'a> Run<'a> {
             metrics: Metrics::default(),
             end_ms: scenario.start_ms,
             late_kills,
+            sent: BTreeSet::new(),
         })
     }
 
@@ -339,11 +351,13 @@ impl<'a> Run<'a> {
     /// Knocks at the door until the event is acknowledged.
     fn send(&mut self, at_ms: Millis, send: &Send) -> Result<(), ScenarioError> {
         let tracked = tracked(self.scenario, send, at_ms);
+        // What a process took in and died over is given to the next one again: it was sent once all the same.
+        let again = !self.sent.insert(tracked.message_id.to_string());
         let receipt = self.stage.live(at_ms, |driver| submit_event(driver, &tracked))?;
         self.metrics.events_sent += 1;
         if receipt.duplicates > 0 {
             self.metrics.duplicates += 1;
-            if send.fate == Fate::Copy || send.message_id.is_some() {
+            if again && (send.fate == Fate::Copy || send.message_id.is_some()) {
                 let who = self.scenario.people.get(send.person).map_or("", |person| person.name.as_str());
                 let what = if send.name.is_empty() { "an event" } else { &send.name };
                 self.look(at_ms)?;

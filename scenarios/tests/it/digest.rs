@@ -2,18 +2,25 @@
 
 use std::process::Command;
 
-use impresario_scenarios::{RunOptions, run};
+use impresario_scenarios::{RunOptions, read_scenario, run, scenario_files};
 
 /// Set for the other process: it says what it came to and ends.
 const CHILD: &str = "IMPRESARIO_SCENARIOS_CHILD";
-const NAMES: [&str; 3] = ["clocks-change", "agents-break", "late-and-reordered-events"];
 
+/// Every scenario, twice.
 fn traces() -> String {
-    let outcomes = NAMES.map(|name| {
-        let outcome = run(&super::scenario(name), &RunOptions::default()).unwrap_or_else(|error| panic!("{error}"));
-        format!("{}\n{}\n{}\n", outcome.digest, outcome.trace, outcome.state)
+    let files = scenario_files(&[super::folder()]).unwrap_or_else(|error| panic!("{error}"));
+    let played = files.iter().map(|file| {
+        let scenario = read_scenario(file).unwrap_or_else(|error| panic!("{error}"));
+        let once = || {
+            let outcome = run(&scenario, &RunOptions::default()).unwrap_or_else(|error| panic!("{error}"));
+            format!("{}\n{}\n{}\n", outcome.digest, outcome.trace, outcome.state)
+        };
+        let (first, again) = (once(), once());
+        assert!(first == again, "{}: first:\n{first}\nagain:\n{again}", file.display());
+        first
     });
-    outcomes.concat()
+    played.collect()
 }
 
 #[test]

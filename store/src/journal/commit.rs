@@ -21,6 +21,8 @@ pub struct NewEntry {
     pub cause: Seq,
     /// Keyed hash of the client's message id; 0 for none. A repeated one is dropped.
     pub dedup: u64,
+    /// Fingerprint of what the client said, by which a repeated id with another content is told; 0 for none.
+    pub fingerprint: u32,
     /// Version byte and MessagePack.
     pub body: Bytes,
     /// The body as its Rust type, where the writer has it at hand.
@@ -174,6 +176,8 @@ pub struct Receipt {
     pub at_ms: i64,
     /// Entries dropped because their message id was known.
     pub duplicates: u32,
+    /// Of them, those whose content was another than the first time.
+    pub changed: u32,
     /// Where the first commit under the same request key went, if this is not the first.
     pub repeated: Option<Seq>,
 }

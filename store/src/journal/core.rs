@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{
     block::{self, ChainHash},
     commit::{Commit, NewEntry, Receipt, RequestKey},
-    dedup::{Dedup, Expired},
+    dedup::{Dedup, Expired, Id, Known},
     entry::{Chunk, Entry, NameId, Seq},
     ids::{EffectId, TimerKey},
     keys,
@@ -54,7 +54,7 @@ pub(super) struct Group {
     has_state: bool,
     pub(super) effects: Vec<PendingEffect>,
     pub(super) batch: WriteBatch,
-    ids: Vec<u64>,
+    ids: Vec<Id>,
     cursors: BTreeMap<NameId, Seq>,
 }
 
@@ -165,6 +165,7 @@ impl Core {
                 topic: waiting.topic,
                 cause: key.seq,
                 dedup: 0,
+                fingerprint: 0,
                 body: waiting.body,
                 decoded: None,
             };
@@ -205,11 +206,14 @@ impl Core {
         let mut receipt = Receipt { at_ms: self.last_at, ..Receipt::default() };
         for entry in commit.entries {
             if entry.dedup != 0 {
-                if !self.dedup.insert(entry.dedup) {
+                let id = (entry.dedup, entry.fingerprint);
+                let known = self.dedup.insert(id);
+                if known != Known::New {
                     receipt.duplicates += 1;
+                    receipt.changed += u32::from(known == Known::Changed);
                     continue;
                 }
-                group.ids.push(entry.dedup);
+                group.ids.push(id);
             }
             receipt.last = self.append(entry, commit.writer, group);
             if receipt.first == 0 {
@@ -263,7 +267,7 @@ impl Core {
     fn append(&mut self, entry: NewEntry, writer: NameId, group: &mut Group) -> Seq {
         let seq = self.next_seq;
         self.next_seq += 1;
-        let NewEntry { partition, topic, cause, dedup, body, decoded } = entry;
+        let NewEntry { partition, topic, cause, dedup, fingerprint: _, body, decoded } = entry;
         group.bytes += body.len();
         group.push(Entry::new(seq, self.last_at, partition, topic, writer, cause, dedup, body, decoded));
         seq

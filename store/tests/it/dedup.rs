@@ -1,10 +1,10 @@
 //! Message ids: known for a day at least, in bounded memory, and not for ever on disk.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use impresario_store::{Engine, Journal, JournalLimits, MemoryEngine, Receipt};
 
-use crate::support::{NOON, bodies, commit, in_memory, on_sled, open, put};
+use crate::support::{NOON, Random, bodies, commit, in_memory, on_sled, open, put};
 
 const HOUR: i64 = 3_600_000;
 
@@ -125,4 +125,80 @@ fn ids_of_commits_that_wait_are_known_for_a_day_at_least() {
     journal.commit(NOON + 48 * HOUR, Vec::new()).expect("time passes");
     journal.sync().expect("a sync");
     assert_eq!(say(&open(Arc::new(engine.fork())), NOON + 48 * HOUR, &[3, 2, 4]).duplicates, 3);
+}
+
+/// An id that comes again with another content is dropped as any, and told.
+#[test]
+fn another_content_under_a_known_id_is_told() {
+    let (engine, journal) = in_memory();
+    let topic = journal.name("t").expect("a name");
+    let say = |journal: &Journal, id: u64, fingerprint: u32| {
+        let mut commit = commit(topic, [id.to_string()]);
+        (commit.entries[0].dedup, commit.entries[0].fingerprint) = (id, fingerprint);
+        let receipt = put(journal, NOON, commit);
+        (receipt.duplicates, receipt.changed)
+    };
+    assert_eq!(say(&journal, 1, 10), (0, 0));
+    assert_eq!(say(&journal, 1, 10), (1, 0));
+    assert_eq!(say(&journal, 1, 11), (1, 1));
+    let journal = open(Arc::new(engine.fork()));
+    assert_eq!((say(&journal, 1, 10), say(&journal, 1, 12)), ((1, 0), (1, 1)), "after a restart");
+    assert_eq!(bodies(&journal), ["1"]);
+}
+
+/// Five in a hundred come again after anything up to 28 days, within a horizon of 28 days.
+fn again_within_four_weeks(events: u64) {
+    const DAYS: i64 = 28;
+    let limits = JournalLimits {
+        dedup_horizon: Duration::from_secs(DAYS as u64 * 86_400),
+        dedup_ids_max: 100_000_000,
+        ..JournalLimits::default()
+    };
+    let mut engine = Arc::new(MemoryEngine::new());
+    let mut journal = Journal::open(engine.clone(), limits.clone()).expect("a journal");
+    let mut random = Random(3);
+    let step_ms = 90 * 24 * HOUR / events as i64;
+    let mut again: BTreeSet<(i64, u64)> = BTreeSet::new();
+    let (mut kept, mut copies) = (0, 0);
+    for id in 1..=events {
+        let now_ms = NOON + id as i64 * step_ms;
+        if id % (events / 7) == 0 {
+            engine = Arc::new(engine.snapshot());
+            journal = Journal::open(engine.clone(), limits.clone()).expect("a journal");
+        }
+        while let Some((_, known)) = again.pop_first_if_due(now_ms) {
+            assert_eq!(say(&journal, now_ms, &[known]).duplicates, 1, "{known}");
+            copies += 1;
+        }
+        assert_eq!(say(&journal, now_ms, &[id]).duplicates, 0, "{id}");
+        kept += 1;
+        if random.below(20) == 0 {
+            again.insert((now_ms + random.below((DAYS * 24 * HOUR) as usize) as i64, id));
+        }
+    }
+    assert!(copies * 30 > events, "{copies}");
+    assert_eq!(journal.head(), kept, "each was applied once");
+}
+
+trait PopDue {
+    fn pop_first_if_due(&mut self, now_ms: i64) -> Option<(i64, u64)>;
+}
+
+impl PopDue for BTreeSet<(i64, u64)> {
+    fn pop_first_if_due(&mut self, now_ms: i64) -> Option<(i64, u64)> {
+        let due = self.first().copied().filter(|(due_ms, _)| *due_ms <= now_ms)?;
+        self.pop_first();
+        Some(due)
+    }
+}
+
+#[test]
+fn what_comes_again_within_four_weeks_is_known() {
+    again_within_four_weeks(10_000);
+}
+
+#[test]
+#[ignore = "full size: cargo full r8"]
+fn r8_what_comes_again_within_four_weeks_is_known() {
+    again_within_four_weeks(3_000_000);
 }

@@ -13,8 +13,6 @@ use impresario_store::{Commit, CursorMove, Journal, NameId, OUTSIDE, Writer};
 use crate::support::{Owner, Random, each, entry, noise, on_sled, open, send, sled};
 
 const DIRECTORY: &str = "IMPRESARIO_TEST_KILL_DIRECTORY";
-/// `IMPRESARIO_TEST_KILL_ROUNDS=500` for the long run.
-const ROUNDS: &str = "IMPRESARIO_TEST_KILL_ROUNDS";
 const THREADS: u64 = 4;
 
 /// The child: four threads commit, each entry `thread, number`, and print what is acknowledged.
@@ -68,7 +66,16 @@ fn parse(body: &[u8]) -> (u64, u64) {
 
 #[test]
 fn what_was_acknowledged_outlives_a_kill() {
-    let rounds = env::var(ROUNDS).ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(8);
+    kills(8);
+}
+
+#[test]
+#[ignore = "full size: cargo full r1"]
+fn r1_kills_of_the_store_alone() {
+    kills(500);
+}
+
+fn kills(rounds: usize) {
     let directory = tempfile::tempdir().expect("a directory");
     let mut acknowledged = Vec::new();
     let mut random = Random(11);

@@ -10,14 +10,17 @@ use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
-use impresario_store::{Disk, Durability, Engine, Journal, Op, SledEngine, SledOptions, WriteBatch};
+use impresario_store::{Disk, Durability, Engine, Journal, Op, SledEngine, SledOptions, WriteBatch, Writer};
 use parking_lot::Mutex;
 
-use crate::support::{NOON, Random, bodies, commit, noise, on_sled, open, put, sled_options};
+use crate::support::{NOON, Owner, Random, bodies, commit, noise, on_sled, open, put, send, sled_options};
 
 const PAGE: usize = 4_096;
 
@@ -54,8 +57,10 @@ fn on(platter: &Arc<Platter>) -> SledOptions {
     SledOptions { disk, ..sled_options() }
 }
 
-/// Copies a data directory as a power cut would leave it.
+/// Copies a data directory as a power cut would leave it. No sync ends meanwhile, so whatever is written
+/// while the copy is made was not synced.
 fn cut(from: &Path, to: &Path, platter: &Platter, random: &mut Random) {
+    let synced = platter.log.lock();
     let _ = fs::remove_dir_all(to);
     for folder in ["", "sled"] {
         fs::create_dir_all(to.join(folder)).expect("a directory");
@@ -67,7 +72,6 @@ fn cut(from: &Path, to: &Path, platter: &Platter, random: &mut Random) {
         }
     }
     let written = fs::read(from.join("sled/db")).expect("the log");
-    let synced = platter.log.lock();
     let mut left = Vec::new();
     for at in (0..synced.len().max(written.len())).step_by(PAGE) {
         let page = |log: &[u8]| {
@@ -84,8 +88,89 @@ fn cut(from: &Path, to: &Path, platter: &Platter, random: &mut Random) {
 
 #[test]
 fn what_was_acknowledged_outlives_a_power_cut() {
+    between_writes(20);
+    in_mid_write(20);
+}
+
+#[test]
+#[ignore = "full size: cargo full r3"]
+fn r3_power_cuts() {
+    between_writes(500);
+    in_mid_write(500);
+}
+
+/// Many callers at once write through the one writer; the power goes at any moment of that.
+fn in_mid_write(cuts: usize) {
+    let _alone = crate::support::MUCH_WRITING.lock();
+    const CALLERS: u64 = 4;
+    const CUTS_A_DIRECTORY: usize = 20;
+    let mut random = Random(9);
+    let mut acknowledged_in_all = 0;
+    for first in (0..cuts).step_by(CUTS_A_DIRECTORY) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let platter = Arc::new(Platter::default());
+        let journal = open(Arc::new(SledEngine::open(directory.path(), &on(&platter)).expect("an engine")));
+        let topic = journal.name("noise").expect("a name");
+        let writer = Writer::start(Arc::clone(&journal), Owner::default()).expect("a writer");
+        // How many of each caller's entries were acknowledged.
+        let acknowledged: Vec<AtomicU64> = (0..CALLERS).map(|_| AtomicU64::new(0)).collect();
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for (caller, acknowledged) in acknowledged.iter().enumerate() {
+                let (writer, ended) = (&writer, &ended);
+                scope.spawn(move || {
+                    for number in 0_u64.. {
+                        let length = 40 + (number * 7_919 % 6_000) as usize;
+                        let head = [(caller as u64).to_be_bytes(), number.to_be_bytes()].concat();
+                        let body = [head, noise(number, length)].concat();
+                        send(writer, commit(topic, [body])).recv().expect("an answer").expect("a receipt");
+                        acknowledged.store(number + 1, Ordering::Release);
+                        if ended.load(Ordering::Acquire) {
+                            return;
+                        }
+                    }
+                });
+            }
+            for number in 0..CUTS_A_DIRECTORY.min(cuts - first) {
+                let image = tempfile::tempdir().expect("a directory");
+                // The next cut comes after some more has been written.
+                let until = journal.head() + 1 + random.below(40) as u64;
+                while journal.head() < until {
+                    std::thread::yield_now();
+                }
+                let before: Vec<_> = acknowledged.iter().map(|count| count.load(Ordering::Acquire)).collect();
+                cut(directory.path(), image.path(), &platter, &mut random);
+                acknowledged_in_all += check_callers(image.path(), &before, first + number);
+            }
+            ended.store(true, Ordering::Release);
+        });
+        writer.close();
+        journal.close().expect("a close");
+    }
+    assert!(acknowledged_in_all > cuts as u64, "{acknowledged_in_all} were acknowledged before a cut");
+}
+
+/// Each caller's entries are there from the first on, none twice, none missing of those acknowledged.
+fn check_callers(image: &Path, acknowledged: &[u64], cut: usize) -> u64 {
+    let after = on_sled(image);
+    let mut found = vec![0; acknowledged.len()];
+    for body in bodies(&after) {
+        let word = |at: usize| u64::from_be_bytes(body[at..at + 8].try_into().expect("a number"));
+        let (caller, number) = (word(0) as usize, word(8));
+        assert_eq!(number, found[caller], "cut {cut}, caller {caller}: in order, once each");
+        assert!(body[16..] == noise(number, body.len() - 16), "cut {cut}: the entry is whole");
+        found[caller] += 1;
+    }
+    for (caller, (found, acknowledged)) in found.iter().zip(acknowledged).enumerate() {
+        assert!(found >= acknowledged, "cut {cut}, caller {caller}: {found} of {acknowledged} are left");
+    }
+    assert_eq!(after.verify(|_| {}).expect("a report").damage, Vec::new(), "cut {cut}");
+    acknowledged.iter().sum()
+}
+
+fn between_writes(rounds: u64) {
     let mut random = Random(5);
-    for round in 0..20 {
+    for round in 0..rounds {
         let (directory, image) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
         let platter = Arc::new(Platter::default());
         let engine = Arc::new(SledEngine::open(directory.path(), &on(&platter)).expect("an engine"));

@@ -56,7 +56,7 @@ pub(crate) fn in_memory() -> (Arc<MemoryEngine>, Arc<Journal>) {
 
 pub(crate) fn entry(topic: NameId, body: impl AsRef<[u8]>) -> NewEntry {
     let body = Bytes::copy_from_slice(body.as_ref());
-    NewEntry { partition: 3, topic, cause: 0, dedup: 0, body, decoded: None }
+    NewEntry { partition: 3, topic, cause: 0, dedup: 0, fingerprint: 0, body, decoded: None }
 }
 
 /// A synced commit of one entry a body.
