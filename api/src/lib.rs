@@ -16,6 +16,8 @@ mod http;
 pub mod import;
 pub mod ingest;
 pub mod keys;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod past_members;
 mod person_data;
 mod problem;

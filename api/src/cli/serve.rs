@@ -82,7 +82,7 @@ impl fmt::Display for Started {
 /// The settings are wrong, the directory can't be opened, or the server can't start.
 pub fn run(common: &Common, args: &ServeArgs, output: &Output) -> Result<(), CommandError> {
     let config = settings(common, args)?;
-    log::start(&config.log)?;
+    let _log = log::start(&config.log)?;
     raise_descriptor_limit();
     let data = config.data.clone();
     let directory = opened(&config)?;

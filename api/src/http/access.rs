@@ -117,6 +117,8 @@ pub(crate) async fn guard(State(app): State<Arc<App>>, mut request: Request, nex
         Some(Access::Role(role)) => role,
     };
     let watch = Watched::control(app.next_request(), request.method(), path);
+    #[cfg(feature = "otlp")]
+    crate::otlp::adopt(watch.span(), request.headers());
     let caller = watch.span().in_scope(|| caller(&app, request.headers(), needed));
     let answering = async {
         match caller {
@@ -137,6 +139,8 @@ async fn watched_event(app: &App, request: Request, next: Next) -> Response {
     }
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let watch = Watched::events(app.next_request(), request.method(), path);
+    #[cfg(feature = "otlp")]
+    crate::otlp::adopt(watch.span(), request.headers());
     watch.over(next.run(request)).await
 }
 

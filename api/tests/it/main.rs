@@ -23,6 +23,8 @@ mod kills;
 mod load;
 mod log_lines;
 mod main_job;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod own_agent;
 mod poison;
 mod server;
