@@ -259,6 +259,14 @@ impl Config {
     }
 }
 
+/// Whether a file of this text is one, `shown` being its name in what is said of it.
+///
+/// # Errors
+/// As [`Config::load`].
+pub fn check_text(text: &str, shown: &str) -> Result<(), ConfigError> {
+    read_text(text, shown).map(drop)
+}
+
 /// Every key there is.
 fn settings() -> impl Iterator<Item = &'static Setting> {
     SECTIONS.iter().flat_map(|section| section.settings)
@@ -345,6 +353,7 @@ mod tests {
                     "listen" => "127.0.0.1:9".into(),
                     "format" => "json".into(),
                     "level" => "warn".into(),
+                    "compact_at_start" => "never".into(),
                     _ => "data".into(),
                 },
             };

@@ -231,6 +231,24 @@ pub(crate) fn list(
     Ok(found)
 }
 
+/// The letter `seq` of an agent, if it waits, with what its entry says.
+pub(crate) fn one(
+    journal: &Journal,
+    agent: &str,
+    workers: usize,
+    seq: Seq,
+) -> Result<(WaitingLetter, serde_json::Value), RuntimeError> {
+    let unknown = || RuntimeError::UnknownLetter { agent: agent.to_owned(), seq };
+    let before = seq.checked_sub(1).ok_or_else(unknown)?;
+    let letter = list(journal, agent, workers, before, 1)?.into_iter().find(|letter| letter.seq == seq);
+    let letter = letter.ok_or_else(unknown)?;
+    let chunk = journal.chunk(seq)?;
+    let said = chunk.as_ref().and_then(|chunk| chunk.get(seq)).filter(|entry| entry.erased.is_none());
+    // Read as no type in particular: bodies name their fields.
+    let said = said.map(|entry| codec::decode(u8::MAX, &entry.body)).transpose()?.unwrap_or_default();
+    Ok((letter, said))
+}
+
 /// The commit that has the letter `seq` folded again, or dropped, by each worker that set it aside.
 pub(crate) fn again(
     journal: &Journal,

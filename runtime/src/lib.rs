@@ -15,6 +15,7 @@ mod effect;
 mod entries;
 mod erasure;
 mod error;
+mod hold;
 mod home;
 mod journal_reader;
 mod keys;
@@ -43,6 +44,7 @@ pub use effect::{Effect, EffectCall, EffectError, EffectFailed, Job, JobPast, Pe
 pub use entries::{each_entry, new_entry};
 pub use erasure::ErasureStatus;
 pub use error::{AgentError, Failure, FailureKind, RuntimeError};
+pub use hold::{AgentHeld, AgentResumed};
 pub use impresario_store as store;
 pub use keys::{Keys, Reading};
 pub use letters::{DeadLetter, WaitingLetter};

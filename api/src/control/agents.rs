@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, Json, extract::State, http::StatusCode};
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
 use impresario_runtime::{AgentStatus, Condition, KeyState, WorkerStatus};
 use serde::Serialize;
 use serde_json::Value;
@@ -11,7 +15,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
     app::App,
-    http::{PathPair, PathText, access::Caller},
+    http::{PathPair, PathText, access::Caller, idempotency_key},
     problem::Problem,
 };
 
@@ -40,7 +44,7 @@ struct AgentView {
 struct WorkerView {
     /// Which of the agent's workers.
     worker: usize,
-    /// `starting`, `starting`, `running`, `restarting`, `suspended` or `paused`.
+    /// `starting`, `running`, `restarting`, `suspended` or `paused`.
     condition: &'static str,
     /// The last entry it has folded.
     cursor: u64,
@@ -149,24 +153,30 @@ async fn state(State(app): State<Arc<App>>, PathPair(name, key): PathPair) -> Re
     Ok(Json(StateView { key, seq, state, moved_to }))
 }
 
-/// Holds an agent: it folds nothing until it is resumed.
+/// Holds an agent: it folds nothing until it is resumed, in this process or a later one.
 #[utoipa::path(
     post, path = "/api/agents/{name}/pause", tag = "agents",
-    params(("name" = String, Path, description = "The agent's name")),
+    params(
+        ("name" = String, Path, description = "The agent's name"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated one changes nothing"),
+    ),
     responses(
         (status = 204, description = "It is held"),
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "The key's role is not enough", body = Problem),
         (status = 404, description = "There is no such agent", body = Problem),
+        (status = 503, description = "It can't be put on record now", body = Problem),
     ),
     security(("bearer" = []), ("basic" = [])),
 )]
 async fn pause(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     PathText(name): PathText,
 ) -> Result<StatusCode, Problem> {
-    app.host.pause(&name)?;
+    let request = idempotency_key(&headers, &caller, &format!("POST /api/agents/{name}/pause"))?;
+    app.host.pause(&name, &caller.key.id, request).await?;
     tracing::info!(agent = name, by = caller.key.id, "an agent is held");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -174,21 +184,27 @@ async fn pause(
 /// Lets an agent go on, also one that was suspended for its failures.
 #[utoipa::path(
     post, path = "/api/agents/{name}/resume", tag = "agents",
-    params(("name" = String, Path, description = "The agent's name")),
+    params(
+        ("name" = String, Path, description = "The agent's name"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated one changes nothing"),
+    ),
     responses(
         (status = 204, description = "It goes on"),
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "The key's role is not enough", body = Problem),
         (status = 404, description = "There is no such agent", body = Problem),
+        (status = 503, description = "It can't be put on record now", body = Problem),
     ),
     security(("bearer" = []), ("basic" = [])),
 )]
 async fn resume(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     PathText(name): PathText,
 ) -> Result<StatusCode, Problem> {
-    app.host.resume(&name)?;
+    let request = idempotency_key(&headers, &caller, &format!("POST /api/agents/{name}/resume"))?;
+    app.host.resume(&name, &caller.key.id, request).await?;
     tracing::info!(agent = name, by = caller.key.id, "an agent is resumed");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -11,21 +11,20 @@ use impresario_agents::{
     goals::{Goal, GoalEnded, GoalSet, GoalState, Goals, Metric, check_goal_id},
     segmentation::{Condition, check},
 };
-use impresario_runtime::{
-    AgentError, new_entry,
-    store::{Commit, Durability, OUTSIDE},
-};
+use impresario_runtime::AgentError;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     condition::ConditionSchema,
-    segments::{conditions, may_be_id, sizes, told_again, wait_for},
+    page::{IdPage, page_of},
+    say::{is_repeated, may_be_id, say, segment_is, taken_in, told_again},
+    segments::{conditions, sizes},
 };
 use crate::{
     app::App,
-    http::{JsonBody, PathText, access::Caller, idempotency_key},
+    http::{JsonBody, PathText, Query, access::Caller, idempotency_key},
     problem::Problem,
 };
 
@@ -91,6 +90,9 @@ struct GoalView {
 struct GoalList {
     /// The goals, by id.
     goals: Vec<GoalView>,
+    /// Where the next page begins; none on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -99,16 +101,17 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 
 /// All goals that have not ended.
 #[utoipa::path(
-    get, path = "/api/goals", tag = "goals",
+    get, path = "/api/goals", tag = "goals", params(IdPage),
     responses(
-        (status = 200, description = "All goals", body = GoalList),
+        (status = 200, description = "A page of goals", body = GoalList),
+        (status = 400, description = "Not a page that can be", body = Problem),
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "The key's role is not enough", body = Problem),
         (status = 503, description = "The agent can't answer now", body = Problem),
     ),
     security(("bearer" = []), ("basic" = [])),
 )]
-async fn list(State(app): State<Arc<App>>) -> Result<Json<GoalList>, Problem> {
+async fn list(State(app): State<Arc<App>>, Query(page): Query<IdPage>) -> Result<Json<GoalList>, Problem> {
     let found = app.host.read_worker::<Goals, _>(0, |reading| {
         let mut found = Vec::new();
         for id in reading.keys_from(&[], RECORDS_MAX)? {
@@ -120,10 +123,10 @@ async fn list(State(app): State<Arc<App>>) -> Result<Json<GoalList>, Problem> {
         }
         Ok::<_, AgentError>(found)
     });
-    let found = found.await??;
+    let (found, next) = page_of(found.await??, &page, |(id, _)| id);
     let sizes = sizes(&app, found.iter().map(|(id, _)| id.clone()).collect()).await?;
     let goals = found.into_iter().zip(sizes).filter_map(|((id, state), size)| view(id, state, size.size));
-    Ok(Json(GoalList { goals: goals.collect() }))
+    Ok(Json(GoalList { goals: goals.collect(), next }))
 }
 
 /// Sets a goal. It makes the segment that serves it.
@@ -150,10 +153,11 @@ async fn create(
     let id = new.id.to_string();
     let set = goal_of(new);
     let _one_at_a_time = app.defining.lock().await;
-    if let Some(first) = told_again::<GoalSet>(&app, request)? {
+    if let Some((seq, first)) = told_again::<GoalSet>(&app, request)? {
         if first != set {
             return Err(Problem::conflict("this `Idempotency-Key` belongs to another goal"));
         }
+        taken_in::<Goals>(&app, seq).await?;
         return Ok((StatusCode::CREATED, Json(found(&app, id).await?)));
     }
     check_goal_id(&set.id)?;
@@ -163,12 +167,8 @@ async fn create(
     if standing.contains_key(&set.id) {
         return Err(Problem::conflict(format!("there is a goal or segment `{id}` already")));
     }
-    let mut commit = Commit::new(OUTSIDE);
-    commit.durability = Durability::Synced;
-    commit.request = request;
-    commit.entries.push(new_entry(app.host.journal(), 0, set)?);
-    app.submit(commit).await?;
-    wait_for(&app, &id, |version| version.is_some()).await?;
+    say(&app, set, request).await?;
+    segment_is(&app, &id, |version| version.is_some()).await?;
     tracing::info!(goal = id, by = caller.key.id, "a goal was set");
     Ok((StatusCode::CREATED, Json(found(&app, id).await?)))
 }
@@ -199,7 +199,10 @@ async fn one(State(app): State<Arc<App>>, PathText(id): PathText) -> Result<Json
 /// Ends a goal; the segment that serves it goes with it.
 #[utoipa::path(
     delete, path = "/api/goals/{id}", tag = "goals",
-    params(("id" = String, Path, description = "The goal's id")),
+    params(
+        ("id" = String, Path, description = "The goal's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated one changes nothing"),
+    ),
     responses(
         (status = 204, description = "It has ended"),
         (status = 401, description = "No key, or an unknown one", body = Problem),
@@ -212,15 +215,17 @@ async fn one(State(app): State<Arc<App>>, PathText(id): PathText) -> Result<Json
 async fn end(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     PathText(id): PathText,
 ) -> Result<StatusCode, Problem> {
+    let request = idempotency_key(&headers, &caller, &format!("DELETE /api/goals/{id}"))?;
     let _one_at_a_time = app.defining.lock().await;
+    if is_repeated(&app, request) {
+        return Ok(StatusCode::NO_CONTENT);
+    }
     found(&app, id.clone()).await?;
-    let mut commit = Commit::new(OUTSIDE);
-    commit.durability = Durability::Synced;
-    commit.entries.push(new_entry(app.host.journal(), 0, GoalEnded { id: id.as_str().into() })?);
-    app.submit(commit).await?;
-    wait_for(&app, &id, |version| version.is_none()).await?;
+    say(&app, GoalEnded { id: id.as_str().into() }, request).await?;
+    segment_is(&app, &id, |version| version.is_none()).await?;
     tracing::info!(goal = id, by = caller.key.id, "a goal was ended");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -11,9 +11,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::{
+    page::{IdPage, page_of},
+    say::is_repeated,
+};
 use crate::{
     app::App,
-    http::{JsonBody, PathText, access::Caller, idempotency_key},
+    http::{JsonBody, PathText, Query, access::Caller, idempotency_key},
     keys::{KeyError, KeyRecord, Role},
     problem::Problem,
 };
@@ -56,8 +60,11 @@ struct MadeKey {
 /// All keys.
 #[derive(Serialize, ToSchema)]
 struct KeyList {
-    /// The keys, oldest first.
+    /// The keys, by id.
     keys: Vec<KeyView>,
+    /// Where the next page begins; none on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -66,17 +73,20 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 
 /// All keys, without what is secret of them.
 #[utoipa::path(
-    get, path = "/api/keys", tag = "keys",
+    get, path = "/api/keys", tag = "keys", params(IdPage),
     responses(
-        (status = 200, description = "All keys", body = KeyList),
+        (status = 200, description = "A page of keys", body = KeyList),
+        (status = 400, description = "Not a page that can be", body = Problem),
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "The key's role is not enough", body = Problem),
     ),
     security(("bearer" = []), ("basic" = [])),
 )]
-async fn list(State(app): State<Arc<App>>) -> Json<KeyList> {
-    let ring = app.keys.ring();
-    Json(KeyList { keys: ring.records().iter().map(view).collect() })
+async fn list(State(app): State<Arc<App>>, Query(page): Query<IdPage>) -> Json<KeyList> {
+    let mut keys: Vec<_> = app.keys.ring().records().iter().map(view).collect();
+    keys.sort_unstable_by(|one, other| one.id.cmp(&other.id));
+    let (keys, next) = page_of(keys, &page, |key| &key.id);
+    Json(KeyList { keys, next })
 }
 
 /// Makes a key. To rotate one, make another of the same role and name, then revoke the first.
@@ -117,7 +127,10 @@ async fn create(
 /// Revokes a key, at once.
 #[utoipa::path(
     delete, path = "/api/keys/{id}", tag = "keys",
-    params(("id" = String, Path, description = "The key's id")),
+    params(
+        ("id" = String, Path, description = "The key's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated one changes nothing"),
+    ),
     responses(
         (status = 204, description = "It opens nothing any more"),
         (status = 401, description = "No key, or an unknown one", body = Problem),
@@ -130,12 +143,18 @@ async fn create(
 async fn revoke(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     PathText(id): PathText,
 ) -> Result<StatusCode, Problem> {
+    let request = idempotency_key(&headers, &caller, &format!("DELETE /api/keys/{id}"))?;
     let _one_at_a_time = app.keys.changing.lock().await;
+    if is_repeated(&app, request) {
+        return Ok(StatusCode::NO_CONTENT);
+    }
     let mut ring = (*app.keys.ring()).clone();
     let record = ring.revoke(&id)?;
-    let commit = ring.commit(app.host.journal(), &[], &[&record])?;
+    let mut commit = ring.commit(app.host.journal(), &[], &[&record])?;
+    commit.request = request;
     app.submit(commit).await?;
     app.keys.replace(ring);
     tracing::info!(key = record.id, role = record.role.name(), by = caller.key.id, "a key was revoked");

@@ -2,16 +2,24 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, Json, extract::State, http::StatusCode};
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
 use impresario_runtime::{WaitingLetter, store::Seq};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::page::{Limit, limit_default};
+use super::{
+    page::{Limit, limit_default},
+    say::is_repeated,
+};
 use crate::{
     app::App,
-    http::{PathPair, PathText, Query, access::Caller},
+    http::{PathPair, PathText, Query, access::Caller, idempotency_key},
     problem::Problem,
 };
 
@@ -40,6 +48,15 @@ struct DeadLetterView {
     why: String,
 }
 
+/// An entry an agent could not fold, and what it says.
+#[derive(Serialize, ToSchema)]
+struct InspectedLetter {
+    #[serde(flatten)]
+    letter: DeadLetterView,
+    /// What the entry says, as the journal keeps it; null where that is erased.
+    entry: Value,
+}
+
 #[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -54,7 +71,7 @@ struct PageQuery {
 }
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(retry)).routes(routes!(discard))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(one, discard)).routes(routes!(retry))
 }
 
 /// The entries an agent could not fold, that wait to be retried or dropped.
@@ -78,11 +95,33 @@ async fn list(
     let limit = query.limit.get();
     let letters = app.host.dead_letters(&name, query.cursor.unwrap_or_default(), limit)?;
     let next = letters.last().filter(|_| letters.len() == limit).map(|last| last.seq.to_string());
-    let view = |letter: WaitingLetter| {
-        let WaitingLetter { seq, worker, topic, at_ms, why } = letter;
-        DeadLetterView { seq, worker, topic, at_ms, why }
-    };
     Ok(Json(DeadLetterList { dead_letters: letters.into_iter().map(view).collect(), next }))
+}
+
+fn view(letter: WaitingLetter) -> DeadLetterView {
+    let WaitingLetter { seq, worker, topic, at_ms, why } = letter;
+    DeadLetterView { seq, worker, topic, at_ms, why }
+}
+
+/// One entry an agent could not fold, with what it says: it may be about a person.
+#[utoipa::path(
+    get, path = "/api/agents/{name}/dead-letters/{seq}", tag = "agents",
+    params(
+        ("name" = String, Path, description = "The agent's name"),
+        ("seq" = u64, Path, description = "The entry's place"),
+    ),
+    responses(
+        (status = 200, description = "The entry", body = InspectedLetter),
+        (status = 400, description = "Not a place", body = Problem),
+        (status = 401, description = "No key, or an unknown one", body = Problem),
+        (status = 403, description = "The key's role is not enough", body = Problem),
+        (status = 404, description = "There is no such agent or letter", body = Problem),
+    ),
+    security(("bearer" = []), ("basic" = [])),
+)]
+async fn one(State(app): State<Arc<App>>, PathPair(name, seq): PathPair) -> Result<Json<InspectedLetter>, Problem> {
+    let (letter, entry) = app.host.dead_letter(&name, place(&seq)?)?;
+    Ok(Json(InspectedLetter { letter: view(letter), entry }))
 }
 
 /// Has an entry folded after all, at the journal's end.
@@ -91,6 +130,7 @@ async fn list(
     params(
         ("name" = String, Path, description = "The agent's name"),
         ("seq" = u64, Path, description = "The entry's place"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated one changes nothing"),
     ),
     responses(
         (status = 202, description = "It comes again"),
@@ -104,10 +144,15 @@ async fn list(
 async fn retry(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     PathPair(name, seq): PathPair,
 ) -> Result<StatusCode, Problem> {
     let seq = place(&seq)?;
-    app.host.retry_letter(&name, seq).await?;
+    let request = idempotency_key(&headers, &caller, &format!("POST /api/agents/{name}/dead-letters/{seq}/retry"))?;
+    if is_repeated(&app, request) {
+        return Ok(StatusCode::ACCEPTED);
+    }
+    app.host.retry_letter(&name, seq, request).await?;
     tracing::info!(agent = name, seq, by = caller.key.id, "a dead letter comes again");
     Ok(StatusCode::ACCEPTED)
 }
@@ -118,6 +163,7 @@ async fn retry(
     params(
         ("name" = String, Path, description = "The agent's name"),
         ("seq" = u64, Path, description = "The entry's place"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated one changes nothing"),
     ),
     responses(
         (status = 204, description = "It is not folded any more"),
@@ -131,10 +177,15 @@ async fn retry(
 async fn discard(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     PathPair(name, seq): PathPair,
 ) -> Result<StatusCode, Problem> {
     let seq = place(&seq)?;
-    app.host.drop_letter(&name, seq).await?;
+    let request = idempotency_key(&headers, &caller, &format!("DELETE /api/agents/{name}/dead-letters/{seq}"))?;
+    if is_repeated(&app, request) {
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    app.host.drop_letter(&name, seq, request).await?;
     tracing::info!(agent = name, seq, by = caller.key.id, "a dead letter was dropped");
     Ok(StatusCode::NO_CONTENT)
 }

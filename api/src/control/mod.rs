@@ -12,6 +12,7 @@ mod metrics;
 mod openapi;
 mod page;
 mod profiles;
+mod say;
 mod segments;
 mod sources;
 

@@ -5,6 +5,7 @@ use std::fmt;
 use impresario_agents::vocabulary::ProfileId;
 use impresario_runtime::AgentKey;
 use serde::{Deserialize, Deserializer, de::Error};
+use utoipa::IntoParams;
 
 /// Items of one page at most.
 pub(super) const LIMIT_MAX: usize = 1_000;
@@ -33,6 +34,33 @@ impl<'de> Deserialize<'de> for Limit {
             Err(D::Error::custom(format!("`limit` is 1 to {LIMIT_MAX}")))
         }
     }
+}
+
+/// A page of a list of things that are called by id or name, in that order.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct IdPage {
+    /// Where the page begins: `next` of the page before.
+    pub(super) cursor: Option<String>,
+    /// At most so many.
+    #[serde(default = "limit_largest")]
+    #[param(value_type = usize, minimum = 1, maximum = 1000, default = 1000)]
+    pub(super) limit: Limit,
+}
+
+const fn limit_largest() -> Limit {
+    Limit(LIMIT_MAX)
+}
+
+/// The page of `items`, which come in the order of their ids, and where the next one begins.
+pub(super) fn page_of<T>(items: Vec<T>, page: &IdPage, id: impl Fn(&T) -> &str) -> (Vec<T>, Option<String>) {
+    let after = page.cursor.as_deref();
+    let mut found: Vec<T> = items.into_iter().filter(|item| after.is_none_or(|after| id(item) > after)).collect();
+    let more = found.len() > page.limit.get();
+    found.truncate(page.limit.get());
+    let next = found.last().filter(|_| more).map(|last| id(last).to_owned());
+    (found, next)
 }
 
 /// A place among the people of all workers of an agent, one worker after the other.

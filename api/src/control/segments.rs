@@ -16,13 +16,17 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub(super) use self::{
-    define::{conditions, may_be_id, told_again, wait_for},
+    define::conditions,
     view::{SegmentView, sizes},
 };
-use super::{condition::ConditionSchema, profiles::ProfileIdText};
+use super::{
+    condition::ConditionSchema,
+    page::{IdPage, page_of},
+    profiles::ProfileIdText,
+};
 use crate::{
     app::App,
-    http::{JsonBody, PathText},
+    http::{JsonBody, PathText, Query},
     problem::Problem,
 };
 
@@ -32,8 +36,11 @@ const SAMPLE_MAX: usize = 20;
 /// All segments.
 #[derive(Serialize, ToSchema)]
 struct SegmentList {
-    /// The segments, in the order they were first defined.
+    /// The segments, by id.
     segments: Vec<SegmentView>,
+    /// Where the next page begins; none on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
 }
 
 /// A definition to be tried.
@@ -74,21 +81,24 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 
 /// All segments with their sizes.
 #[utoipa::path(
-    get, path = "/api/segments", tag = "segments",
+    get, path = "/api/segments", tag = "segments", params(IdPage),
     responses(
-        (status = 200, description = "All segments", body = SegmentList),
+        (status = 200, description = "A page of segments", body = SegmentList),
+        (status = 400, description = "Not a page that can be", body = Problem),
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "The key's role is not enough", body = Problem),
         (status = 503, description = "The agent can't answer now", body = Problem),
     ),
     security(("bearer" = []), ("basic" = [])),
 )]
-async fn list(State(app): State<Arc<App>>) -> Result<Json<SegmentList>, Problem> {
-    let standing = standing(&app).await?;
-    let ids = standing.segments.iter().map(|segment| segment.defined.id.to_string()).collect();
+async fn list(State(app): State<Arc<App>>, Query(page): Query<IdPage>) -> Result<Json<SegmentList>, Problem> {
+    let mut all = standing(&app).await?.segments;
+    all.sort_unstable_by(|one, other| one.defined.id.cmp(&other.defined.id));
+    let (found, next) = page_of(all, &page, |segment| &segment.defined.id);
+    let ids = found.iter().map(|segment| segment.defined.id.to_string()).collect();
     let sizes = sizes(&app, ids).await?;
-    let segments = standing.segments.iter().zip(&sizes).map(|(segment, size)| view::view(segment, size)).collect();
-    Ok(Json(SegmentList { segments }))
+    let segments = found.iter().zip(&sizes).map(|(segment, size)| view::view(segment, size)).collect();
+    Ok(Json(SegmentList { segments, next }))
 }
 
 /// One segment with its size.

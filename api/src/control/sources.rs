@@ -7,13 +7,22 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{app::App, ingest::sources::SourceCounts, problem::Problem};
+use super::page::{IdPage, page_of};
+use crate::{
+    app::App,
+    http::Query,
+    ingest::sources::{AcceptedView, SourceCounts},
+    problem::Problem,
+};
 
 /// All sources.
 #[derive(Serialize, ToSchema)]
 struct SourceList {
     /// The sources, by name.
     sources: Vec<SourceView>,
+    /// Where the next page begins; none on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
     /// Requests refused before it was clear whose they are, by the code of the problem.
     refused_without_source: BTreeMap<String, u64>,
 }
@@ -25,6 +34,8 @@ struct SourceView {
     source: String,
     #[serde(flatten)]
     counts: SourceCounts,
+    /// The last few events taken in since the server started, oldest first; of a large batch, its last few.
+    last_accepted: Vec<AcceptedView>,
 }
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -33,16 +44,22 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 
 /// What came of the events of every source: taken in, repeated, refused and why.
 #[utoipa::path(
-    get, path = "/api/sources", tag = "sources",
+    get, path = "/api/sources", tag = "sources", params(IdPage),
     responses(
-        (status = 200, description = "All sources", body = SourceList),
+        (status = 200, description = "A page of sources", body = SourceList),
+        (status = 400, description = "Not a page that can be", body = Problem),
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "The key's role is not enough", body = Problem),
     ),
     security(("bearer" = []), ("basic" = [])),
 )]
-async fn list(State(app): State<Arc<App>>) -> Json<SourceList> {
+async fn list(State(app): State<Arc<App>>, Query(page): Query<IdPage>) -> Json<SourceList> {
     let (by_source, refused_without_source) = app.sources.view();
-    let sources = by_source.into_iter().map(|(source, counts)| SourceView { source, counts }).collect();
-    Json(SourceList { sources, refused_without_source })
+    let (by_source, next) = page_of(by_source.into_iter().collect(), &page, |(source, _)| source);
+    let view = |(source, counts): (String, SourceCounts)| {
+        let last_accepted = app.sources.last_accepted(&source);
+        SourceView { source, counts, last_accepted }
+    };
+    let sources = by_source.into_iter().map(view).collect();
+    Json(SourceList { sources, next, refused_without_source })
 }

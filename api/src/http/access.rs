@@ -62,6 +62,7 @@ pub(crate) const ACCESS: &[(&str, &str, Access)] = &[
     ("GET", "/api/agents/{name}", VIEWER),
     ("GET", "/api/agents/{name}/states/{key}", VIEWER),
     ("GET", "/api/agents/{name}/dead-letters", VIEWER),
+    ("GET", "/api/agents/{name}/dead-letters/{seq}", VIEWER),
     ("POST", "/api/agents/{name}/dead-letters/{seq}/retry", OPERATOR),
     ("DELETE", "/api/agents/{name}/dead-letters/{seq}", OPERATOR),
     ("POST", "/api/agents/{name}/pause", OPERATOR),

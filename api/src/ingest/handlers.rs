@@ -22,6 +22,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     parse::{Body, Door, Parsed},
     reject::Reason,
+    sources::{AcceptedView, SHOWN_OF_A_REQUEST},
 };
 use crate::{
     app::{App, DirectoryClock},
@@ -236,7 +237,7 @@ async fn taken(app: &App, request: Request, kind: Option<EventKind>, now_ms: i64
         within: Duration::from_millis(app.config.server.body_ms_max),
     };
     let (bytes, _hold) = read_body(body, &parts.headers, &rules).await.map_err(refused)?;
-    let (commit, source, parsed) = {
+    let (commit, source, parsed, shown) = {
         let body = Body::read(&bytes, kind, &app.config.ingest).map_err(refused)?;
         let key = match by_header {
             Some(key) => key,
@@ -248,14 +249,16 @@ async fn taken(app: &App, request: Request, kind: Option<EventKind>, now_ms: i64
         if app.config.server.parse_only {
             return Ok(());
         }
+        let first_shown = parsed.events.len().saturating_sub(SHOWN_OF_A_REQUEST);
+        let shown: Vec<_> = parsed.events.iter().skip(first_shown).map(|(event, _)| AcceptedView::of(event)).collect();
         let commit = commit_of(app, &source, std::mem::take(&mut parsed.events)).map_err(refused)?;
-        (commit, source, parsed)
+        (commit, source, parsed, shown)
     };
     let refused = |problem: Problem| (Some(Arc::clone(&source)), problem);
     let events = commit.entries.len() as u64;
     if events > 0 {
         let receipt = app.submit(commit).await.map_err(refused)?;
-        app.sources.accepted(&source, now_ms, events, &receipt);
+        app.sources.accepted(&source, now_ms, events, &receipt, shown);
     }
     app.sources.rejected(&source, now_ms, &parsed.rejected);
     match (kind, parsed.rejected.first()) {

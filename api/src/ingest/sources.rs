@@ -5,6 +5,7 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use impresario_agents::vocabulary::{EventKind, Tracked};
 use impresario_runtime::{
     RuntimeError,
     store::{Journal, Op, Receipt},
@@ -20,6 +21,12 @@ use crate::problem::Problem;
 pub const REJECTIONS_KEPT: usize = 20;
 /// Sources counted at most; keys are fewer, but names of revoked ones stay.
 pub const SOURCES_MAX: usize = 1_000;
+/// Events of one source taken in that are kept to look at.
+pub const ACCEPTED_KEPT: usize = 20;
+/// Of one request, the last so many.
+pub(super) const SHOWN_OF_A_REQUEST: usize = 4;
+/// Characters of an event's name that are shown.
+const SHOWN_CHARS_MAX: usize = 100;
 const META: &str = "sources";
 
 /// What came of the events of one source.
@@ -45,10 +52,45 @@ pub struct SourceCounts {
     pub last_rejections: VecDeque<RejectionView>,
 }
 
+/// An event that was taken in, as an operator sees it who looks whether a source works: nothing of the person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AcceptedView {
+    /// When it came, milliseconds since 1970 UTC.
+    pub at_ms: i64,
+    /// Its `messageId`, the client's or one made here.
+    pub message_id: String,
+    /// Which call it came as.
+    #[serde(rename = "type")]
+    #[schema(value_type = String)]
+    pub kind: EventKind,
+    /// The name of a track, page or screen, cut off after 100 characters.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// When it happened, milliseconds since 1970 UTC.
+    pub happened_at_ms: i64,
+}
+
+impl AcceptedView {
+    /// What is shown of an event.
+    pub(super) fn of(event: &Tracked) -> Self {
+        let named = matches!(event.kind, EventKind::Track | EventKind::Page | EventKind::Screen);
+        let name = event.name.chars().take(if named { SHOWN_CHARS_MAX } else { 0 }).collect();
+        Self {
+            at_ms: event.received_at_ms,
+            message_id: event.message_id.to_string(),
+            kind: event.kind,
+            name,
+            happened_at_ms: event.at_ms,
+        }
+    }
+}
+
 /// The counts of all sources. Kept in the directory every few seconds and at a stop: a kill loses
 /// the last seconds of counting, never an event.
 pub struct Sources {
     counts: Mutex<Counts>,
+    /// The last few events taken in, by source; of this process alone.
+    accepted: Mutex<BTreeMap<String, VecDeque<AcceptedView>>>,
     changed: AtomicBool,
 }
 
@@ -70,17 +112,39 @@ impl Sources {
                 .map_err(|error| RuntimeError::Setup(format!("the counts of sources can't be read: {error}")))?,
             None => Counts::default(),
         };
-        Ok(Self { counts: Mutex::new(counts), changed: AtomicBool::new(false) })
+        Ok(Self { counts: Mutex::new(counts), accepted: Mutex::default(), changed: AtomicBool::new(false) })
     }
 
-    /// Counts what was taken in.
-    pub(super) fn accepted(&self, source: &str, at_ms: i64, events: u64, receipt: &Receipt) {
+    /// Counts what was taken in, and keeps `shown` of it to look at.
+    pub(super) fn accepted(&self, source: &str, at_ms: i64, events: u64, receipt: &Receipt, shown: Vec<AcceptedView>) {
         let duplicates = u64::from(receipt.duplicates);
+        if events > duplicates {
+            self.show(source, shown);
+        }
         self.change(source, at_ms, |counts| {
             counts.accepted += events - duplicates;
             counts.duplicates += duplicates;
             counts.duplicates_changed += u64::from(receipt.changed);
         });
+    }
+
+    fn show(&self, source: &str, shown: Vec<AcceptedView>) {
+        let mut accepted = self.accepted.lock();
+        if !accepted.contains_key(source) {
+            if accepted.len() >= SOURCES_MAX {
+                return;
+            }
+            accepted.insert(source.to_owned(), VecDeque::with_capacity(ACCEPTED_KEPT));
+        }
+        let Some(kept) = accepted.get_mut(source) else { return };
+        let over = (kept.len() + shown.len()).saturating_sub(ACCEPTED_KEPT);
+        kept.drain(..over.min(kept.len()));
+        kept.extend(shown);
+    }
+
+    /// The last few events taken in of a source, oldest first.
+    pub fn last_accepted(&self, source: &str) -> Vec<AcceptedView> {
+        self.accepted.lock().get(source).map(|kept| kept.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// Counts what was refused out of a request that was not.

@@ -5,7 +5,9 @@
 )]
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
+#[cfg(feature = "otlp")]
 mod access;
+mod audit;
 mod backups;
 mod bad_input;
 mod bench;
@@ -16,14 +18,16 @@ mod crowds;
 mod disk;
 mod duplicates;
 mod durability;
+mod fuzz;
 mod http;
 mod import;
 mod ingest;
 mod kills;
+mod limits;
 mod load;
 mod log_lines;
 mod main_job;
-#[cfg(feature = "otlp")]
+mod operations;
 mod otlp;
 mod own_agent;
 mod poison;

@@ -128,6 +128,14 @@ impl Server {
         (made["id"].as_str().expect("an id").to_owned(), made["key"].as_str().expect("a key").to_owned())
     }
 
+    /// The memory it has resident, mebibytes.
+    pub(crate) fn memory_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("its status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib / 1_024
+    }
+
     /// Waits until the agents have folded all there is.
     pub(crate) fn settle(&self) {
         self.settle_within(PATIENCE);

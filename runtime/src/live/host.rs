@@ -16,7 +16,7 @@ use super::{
     spawn::task,
     stage::Stage,
 };
-use crate::{Clock, RunSeed, RuntimeError, Troupe, home::homes};
+use crate::{Clock, RunSeed, RuntimeError, Troupe, hold, home::homes};
 
 const WRITE_BEHIND_EVERY: Duration = Duration::from_secs(1);
 
@@ -35,6 +35,8 @@ pub struct Host {
     /// The agents' own threads: their work never holds up the door.
     runtime: Mutex<Option<tokio::runtime::Runtime>>,
     erasing: Mutex<Option<std::thread::JoinHandle<()>>>,
+    /// One agent is held or resumed at a time, so that what is on record is what is so.
+    pub(super) holding: tokio::sync::Mutex<()>,
 }
 
 impl Host {
@@ -51,6 +53,11 @@ impl Host {
     ) -> Result<Self, RuntimeError> {
         troupe.check()?;
         let homes = homes(&journal, &troupe.agents)?;
+        // Here alone: a driver, which refolds and compares, folds all there is.
+        for home in &homes {
+            let agent = troupe.agents.get(home.agent_index).map_or("", |agent| agent.name());
+            home.pause(hold::is_held(&journal, agent)?);
+        }
         let count = homes.len();
         let pending = journal.pending_effects()?;
         // What a killed process has left may not be on disk yet, and what is performed must be.
@@ -80,7 +87,8 @@ impl Host {
         })?;
         let pacing = Semaphore::new(stage.limits().lag_waiters_max);
         let erasing = Mutex::new(Some(erase::start(Arc::clone(&stage))?));
-        Ok(Self { stage, supervisor, pacing, runtime: Mutex::new(Some(runtime)), erasing })
+        let (runtime, holding) = (Mutex::new(Some(runtime)), tokio::sync::Mutex::new(()));
+        Ok(Self { stage, supervisor, pacing, runtime, erasing, holding })
     }
 
     /// The journal.

@@ -2,13 +2,13 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use impresario_store::{Receipt, Seq};
+use impresario_store::{Receipt, RequestKey, Seq};
 use ractor::ActorRef;
 use tokio::sync::oneshot;
 
 use super::{actor::SupervisorMessage, bell::Bell, host::Host, message::WorkerMessage};
 use crate::{
-    Agent, AgentError, AgentKey, AgentStatus, KeyState, Metrics, Reading, RuntimeError, WaitingLetter,
+    Agent, AgentError, AgentKey, AgentStatus, KeyState, Metrics, Reading, RuntimeError, WaitingLetter, hold,
     home::{Home, status},
     letters,
     worker::{AnyWorker, Worker},
@@ -199,37 +199,80 @@ impl Host {
         letters::list(self.journal(), agent, self.seats_of(agent)?.len(), after, limit)
     }
 
-    /// Has a dead letter folded after all, at the journal's end.
+    /// One dead letter that waits, with what its entry says; null where that is erased.
     ///
     /// # Errors
     /// No such agent or letter, or the store's error.
-    pub async fn retry_letter(&self, agent: &str, seq: Seq) -> Result<Receipt, RuntimeError> {
-        self.submit(letters::again(self.journal(), agent, self.seats_of(agent)?.len(), seq, false)?).await
+    pub fn dead_letter(&self, agent: &str, seq: Seq) -> Result<(WaitingLetter, serde_json::Value), RuntimeError> {
+        letters::one(self.journal(), agent, self.seats_of(agent)?.len(), seq)
+    }
+
+    /// Has a dead letter folded after all, at the journal's end. A repeated `request` changes nothing.
+    ///
+    /// # Errors
+    /// No such agent or letter, or the store's error.
+    pub async fn retry_letter(
+        &self,
+        agent: &str,
+        seq: Seq,
+        request: Option<RequestKey>,
+    ) -> Result<Receipt, RuntimeError> {
+        self.letter_again(agent, seq, false, request).await
     }
 
     /// Drops a dead letter for good.
     ///
     /// # Errors
     /// No such agent or letter, or the store's error.
-    pub async fn drop_letter(&self, agent: &str, seq: Seq) -> Result<Receipt, RuntimeError> {
-        self.submit(letters::again(self.journal(), agent, self.seats_of(agent)?.len(), seq, true)?).await
+    pub async fn drop_letter(
+        &self,
+        agent: &str,
+        seq: Seq,
+        request: Option<RequestKey>,
+    ) -> Result<Receipt, RuntimeError> {
+        self.letter_again(agent, seq, true, request).await
     }
 
-    /// Holds an agent: it folds nothing until it is resumed.
-    ///
-    /// # Errors
-    /// No such agent.
-    pub fn pause(&self, agent: &str) -> Result<(), RuntimeError> {
-        self.set_paused(agent, true)
+    async fn letter_again(
+        &self,
+        agent: &str,
+        seq: Seq,
+        drop: bool,
+        request: Option<RequestKey>,
+    ) -> Result<Receipt, RuntimeError> {
+        let mut commit = letters::again(self.journal(), agent, self.seats_of(agent)?.len(), seq, drop)?;
+        commit.request = request;
+        self.submit(commit).await
     }
 
-    /// Lets an agent go on, also one that was suspended for its failures.
+    /// Holds an agent: it folds nothing until it is resumed, in this process or a later one. On record, with
+    /// `by` whom; a repeated `request` changes nothing.
     ///
     /// # Errors
-    /// No such agent.
-    pub fn resume(&self, agent: &str) -> Result<(), RuntimeError> {
-        self.set_paused(agent, false)?;
-        for seat in self.seats_of(agent)? {
+    /// No such agent, or the store's error.
+    pub async fn pause(&self, agent: &str, by: &str, request: Option<RequestKey>) -> Result<(), RuntimeError> {
+        let seats = self.seats_of(agent)?;
+        let _one_at_a_time = self.holding.lock().await;
+        let kept = self.submit(hold::commit(self.journal(), agent, by, true, request)?).await?;
+        if kept.repeated.is_none() {
+            self.set_paused(&seats, true);
+        }
+        Ok(())
+    }
+
+    /// Lets an agent go on, also one that was suspended for its failures. On record as [`Self::pause`] is.
+    ///
+    /// # Errors
+    /// No such agent, or the store's error.
+    pub async fn resume(&self, agent: &str, by: &str, request: Option<RequestKey>) -> Result<(), RuntimeError> {
+        let seats = self.seats_of(agent)?;
+        let _one_at_a_time = self.holding.lock().await;
+        let kept = self.submit(hold::commit(self.journal(), agent, by, false, request)?).await?;
+        if kept.repeated.is_some() {
+            return Ok(());
+        }
+        self.set_paused(&seats, false);
+        for seat in seats {
             let _ = self.supervisor.send_message(SupervisorMessage::Resume(seat));
             self.stage.ring(seat);
         }
@@ -248,10 +291,8 @@ impl Host {
         Ok(())
     }
 
-    fn set_paused(&self, agent: &str, paused: bool) -> Result<(), RuntimeError> {
-        let seats = self.seats_of(agent)?;
-        seats.into_iter().filter_map(|seat| self.stage.homes.get(seat)).for_each(|home| home.pause(paused));
-        Ok(())
+    fn set_paused(&self, seats: &[usize], paused: bool) {
+        seats.iter().filter_map(|seat| self.stage.homes.get(*seat)).for_each(|home| home.pause(paused));
     }
 
     fn partition_of(&self, agent: &str, key: &str) -> Result<u16, RuntimeError> {

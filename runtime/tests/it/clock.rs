@@ -153,7 +153,7 @@ async fn a_suspended_or_paused_agent_holds_no_timer_of_another() {
     let host = Host::start(memory(), troupe, SEED, Arc::<HeldClock>::clone(&clock), 2).unwrap();
     say(&host, deposit(1, 1)).await;
     host.settled(LONG).await.unwrap();
-    host.pause("watcher").unwrap();
+    host.pause("watcher", "tester", None).await.unwrap();
     clock.advance_to(HOUR);
     let receipt = say(&host, deposit(2, 1)).await;
     assert_eq!(receipt.at_ms, HOUR);

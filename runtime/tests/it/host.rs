@@ -23,7 +23,7 @@ use crate::{
 
 pub(crate) const LONG: Duration = Duration::from_secs(30);
 
-fn host(engine: Arc<dyn Engine>, troupe: Troupe) -> Host {
+pub(crate) fn host(engine: Arc<dyn Engine>, troupe: Troupe) -> Host {
     Host::start(open(engine), troupe, SEED, Arc::new(WallClock), 2).unwrap()
 }
 
@@ -36,7 +36,7 @@ pub(crate) async fn say<T: impresario_runtime::Topic>(host: &Host, event: T) -> 
     host.submit(said(host.journal(), event)).await.unwrap()
 }
 
-fn status(host: &Host, agent: &str) -> Vec<impresario_runtime::WorkerStatus> {
+pub(crate) fn status(host: &Host, agent: &str) -> Vec<impresario_runtime::WorkerStatus> {
     host.status().into_iter().find(|status| status.agent == agent).unwrap().workers
 }
 
@@ -154,13 +154,13 @@ async fn several_workers_keep_the_order_of_each_key_while_keys_come_and_go_from_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_rings_make_few_steps_and_none_is_lost() {
     let host = Arc::new(host(Arc::new(MemoryEngine::new()), Troupe::new().agent(Orderly)));
-    host.pause("orderly").unwrap();
+    host.pause("orderly", "tester", None).await.unwrap();
     for note in 0..2_000 {
         say(&host, Deposit { account: 1, amount: 1, note }).await;
     }
     assert_eq!(status(&host, "orderly")[0].condition, Condition::Paused);
     let before = status(&host, "orderly")[0].steps;
-    host.resume("orderly").unwrap();
+    host.resume("orderly", "tester", None).await.unwrap();
     host.settled(LONG).await.unwrap();
     let steps = status(&host, "orderly")[0].steps - before;
     assert!(steps <= 8, "{steps} steps for 2,000 entries that waited");
@@ -177,7 +177,7 @@ async fn a_paused_agent_folds_nothing_and_closes_no_door() {
     let host = host(Arc::new(MemoryEngine::new()), Troupe::new().agent(Orderly).agent(Ledger).limits(limits));
     say(&host, Deposit { account: 1, amount: 1, note: 0 }).await;
     host.settled(LONG).await.unwrap();
-    host.pause("orderly").unwrap();
+    host.pause("orderly", "tester", None).await.unwrap();
     let mut last = 0;
     for note in 1..50 {
         last = say(&host, Deposit { account: 1, amount: 1, note }).await.last;
@@ -190,9 +190,9 @@ async fn a_paused_agent_folds_nothing_and_closes_no_door() {
     assert!(!host.is_overloaded(), "who is held does not close the door for all");
     let error = host.settled(Duration::from_millis(30)).await.unwrap_err();
     assert!(matches!(&error, RuntimeError::Busy { behind, .. } if behind.contains("orderly/0")), "{error}");
-    host.resume("orderly").unwrap();
+    host.resume("orderly", "tester", None).await.unwrap();
     host.settled(LONG).await.unwrap();
-    assert!(host.pause("nobody").is_err() && host.folded("nobody", 1, LONG).await.is_err());
+    assert!(host.pause("nobody", "tester", None).await.is_err() && host.folded("nobody", 1, LONG).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -287,7 +287,7 @@ async fn live_failures_are_mended_one_for_one() {
     say(&host, Setting(-1)).await;
     host.settled(LONG).await.unwrap();
     assert_eq!(host.dead_letters("fragile", letters[1].seq, 10).unwrap().len(), 2);
-    host.drop_letter("fragile", poison.first).await.unwrap();
+    host.drop_letter("fragile", poison.first, None).await.unwrap();
     host.settled(LONG).await.unwrap();
     assert_eq!(host.dead_letters("fragile", 0, 10).unwrap().len(), 3);
 
@@ -329,13 +329,15 @@ async fn five_failures_suspend_one_agent_alone_until_it_is_resumed() {
     let error = host.read::<Fragile, _>(&1, |_| ()).await.unwrap_err();
     assert!(matches!(error, RuntimeError::Unavailable { .. }), "{error}");
     broken.store(0, Ordering::Release);
-    host.resume("fragile").unwrap();
+    host.resume("fragile", "tester", None).await.unwrap();
     host.settled(LONG).await.unwrap();
     let letters = host.dead_letters("fragile", 0, 100).unwrap();
     let folded: usize = host.key_texts("fragile", 0, None, 100).await.unwrap().len();
     assert_eq!(folded + letters.len(), 60);
     for letter in &letters {
-        host.retry_letter("fragile", letter.seq).await.unwrap();
+        let (inspected, said) = host.dead_letter("fragile", letter.seq).unwrap();
+        assert_eq!((&inspected, said["how"].as_str()), (letter, Some("PanicsWhileBroken")), "{said}");
+        host.retry_letter("fragile", letter.seq, None).await.unwrap();
     }
     host.settled(LONG).await.unwrap();
     assert_eq!(host.key_texts("fragile", 0, None, 100).await.unwrap().len(), 60, "and none is lost in the end");

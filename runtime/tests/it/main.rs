@@ -8,6 +8,7 @@ mod determinism;
 mod effects;
 mod folding;
 mod fragile;
+mod hold;
 mod host;
 mod limits;
 mod storm;
