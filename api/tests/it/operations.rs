@@ -56,7 +56,10 @@ fn every_writing_route_does_a_repeated_request_once() {
     for (method, path, body, status) in &requests {
         let first = with_request_key(&server, method, path, "once", body);
         assert_eq!(first.status, *status, "{method} {path}: {}", first.text());
-        server.settle();
+        // Who is held never comes to rest; nobody has anything to say about it either.
+        if !path.ends_with("/pause") {
+            server.settle();
+        }
         let head = server.get("/health/live")["head"].clone();
         let again = with_request_key(&server, method, path, "once", body);
         // How far the past has been looked at may have changed; which definition it is has not.
