@@ -70,7 +70,7 @@ impl Default for RuntimeLimits {
             checkpoint_keys_max: 2_048,
             state_keys_max: 2_000_000,
             lag_entries_easy: 32_768,
-            lag_wait_ms_max: 1_000,
+            lag_wait_ms_max: 500,
             lag_waiters_max: 256,
             lag_entries_max: 1_000_000,
             backoff_ms_min: 100,

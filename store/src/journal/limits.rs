@@ -29,6 +29,8 @@ pub struct JournalLimits {
     pub requests_max: usize,
     /// Commits waiting for the writer; a full queue answers "busy".
     pub queue_commits_max: usize,
+    /// How long a commit from outside waits while more come than can be written; then it is answered "busy".
+    pub queue_wait_max: Duration,
     /// Timers fired in one group.
     pub timers_per_group_max: usize,
     /// Rows of forgotten message ids removed with one group.
@@ -51,6 +53,7 @@ impl Default for JournalLimits {
             request_horizon: Duration::from_secs(24 * 3600),
             requests_max: 100_000,
             queue_commits_max: 16_384,
+            queue_wait_max: Duration::from_millis(500),
             timers_per_group_max: 4_096,
             expired_rows_per_group_max: 64,
         }

@@ -11,7 +11,7 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
     thread::{JoinHandle, ThreadId},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use parking_lot::Mutex;
@@ -43,6 +43,17 @@ const GATHERING: Duration = Duration::from_micros(200);
 struct Waiting {
     commit: Commit,
     reply: Option<CommitReply>,
+    /// Since when one waits that may be refused.
+    since: Option<Instant>,
+}
+
+fn is_stale(since: Option<Instant>, at: Instant, wait_max: Duration) -> bool {
+    since.is_some_and(|since| at.saturating_duration_since(since) > wait_max)
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long somebody waits for an answer, never read by an agent")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 /// What the writer tells its owner.
@@ -90,6 +101,7 @@ impl Writer {
             queued: Arc::clone(&queued),
             groups: Arc::clone(&groups),
             held: Vec::new(),
+            is_behind: false,
             disk_full: false,
             unsynced: false,
             unsynced_effects: Vec::new(),
@@ -111,22 +123,23 @@ impl Writer {
     /// where a reply asks, on the very thread that would make room.
     pub fn send(&self, commit: Commit, reply: Option<CommitReply>) -> Result<(), StoreError> {
         if self.is_own_thread() {
-            return self.try_queue(Waiting { commit, reply });
+            return self.try_queue(Waiting { commit, reply, since: None });
         }
         let queue = self.queue.lock().clone().ok_or(StoreError::Closed)?;
         self.queued.fetch_add(1, Ordering::Relaxed);
-        queue.send(Waiting { commit, reply }).map_err(|_| {
+        queue.send(Waiting { commit, reply, since: None }).map_err(|_| {
             self.queued.fetch_sub(1, Ordering::Relaxed);
             StoreError::Closed
         })
     }
 
-    /// Queues a commit, or gives it back where the queue is full: the caller is to say "busy".
+    /// Queues a commit from outside, or gives it back where the queue is full: the caller is to say "busy". So is
+    /// one whose reply says [`StoreError::Busy`]: it waited too long among more than can be written.
     ///
     /// # Errors
     /// [`StoreError::Busy`] for a full queue, [`StoreError::Closed`] after a stop.
     pub fn try_send(&self, commit: Commit, reply: CommitReply) -> Result<(), StoreError> {
-        self.try_queue(Waiting { commit, reply: Some(reply) })
+        self.try_queue(Waiting { commit, reply: Some(reply), since: Some(now()) })
     }
 
     fn try_queue(&self, waiting: Waiting) -> Result<(), StoreError> {
@@ -181,6 +194,8 @@ struct Run<E> {
     queued: Arc<AtomicUsize>,
     /// Commits of agents that wait for room on the disk, in order.
     held: Vec<Waiting>,
+    /// The last group was full: more comes than can be written.
+    is_behind: bool,
     disk_full: bool,
     /// Something was committed since the last sync.
     unsynced: bool,
@@ -233,12 +248,21 @@ impl<E: WriterEvents> Run<E> {
         u64::try_from(wait).map_or(Duration::ZERO, Duration::from_millis).min(IDLE)
     }
 
-    /// Takes what waits, up to a group's limits; what was held back comes first.
+    /// Takes what waits, up to a group's limits; what was held back comes first. Where the group before was full
+    /// too, what has waited too long is refused: a queue that stands would make everybody wait.
     fn gather(&mut self, first: Option<Waiting>) -> Vec<Waiting> {
         let limits = &self.journal.limits;
+        let behind_at = self.is_behind.then(now);
+        let fresh = |waiting: Waiting| match (behind_at, waiting) {
+            (Some(at), Waiting { reply: Some(reply), since, .. }) if is_stale(since, at, limits.queue_wait_max) => {
+                reply(Err(StoreError::Busy));
+                None
+            }
+            (_, waiting) => Some(waiting),
+        };
         let mut taken = std::mem::take(&mut self.held);
         self.queued.fetch_sub(usize::from(first.is_some()), Ordering::Relaxed);
-        taken.extend(first);
+        taken.extend(first.and_then(fresh));
         let mut entries: usize = taken.iter().map(|waiting| waiting.commit.entries.len()).sum();
         let mut bytes: usize = taken.iter().map(|waiting| waiting.commit.bytes()).sum();
         while entries < limits.group_entries_max
@@ -258,10 +282,12 @@ impl<E: WriterEvents> Run<E> {
                 Err(_) => break,
             };
             self.queued.fetch_sub(1, Ordering::Relaxed);
+            let Some(next) = fresh(next) else { continue };
             entries += next.commit.entries.len();
             bytes += next.commit.bytes();
             taken.push(next);
         }
+        self.is_behind = entries >= limits.group_entries_max || bytes >= limits.group_bytes_max;
         taken
     }
 
@@ -281,7 +307,8 @@ impl<E: WriterEvents> Run<E> {
         let (receipts, effects) = match outcome {
             Ok(done) => done,
             Err(StoreError::DiskFull { free_bytes, needed_bytes }) if commits.len() == replies.len() => {
-                let taken = commits.into_iter().zip(replies).map(|(commit, reply)| Waiting { commit, reply });
+                let taken =
+                    commits.into_iter().zip(replies).map(|(commit, reply)| Waiting { commit, reply, since: None });
                 self.hold_back(taken, free_bytes, needed_bytes);
                 return Ok(());
             }
@@ -321,11 +348,11 @@ impl<E: WriterEvents> Run<E> {
             tracing::error!(free_bytes, needed_bytes, "the disk is full: nothing is written until there is room");
         }
         for waiting in taken {
-            let Waiting { commit, reply } = waiting;
+            let Waiting { commit, reply, since } = waiting;
             let of_agents = commit.cursor.is_some() || !commit.settled.is_empty() || commit.is_empty();
             match reply {
                 Some(reply) if !of_agents => reply(Err(StoreError::DiskFull { free_bytes, needed_bytes })),
-                reply => self.held.push(Waiting { commit, reply }),
+                reply => self.held.push(Waiting { commit, reply, since }),
             }
         }
     }

@@ -7,6 +7,7 @@ use std::{
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
 use impresario_store::{
@@ -129,6 +130,44 @@ fn a_full_queue_says_busy() {
     assert!(patient.join().expect("no deadlock"));
     assert!(answers.into_iter().all(|answer| answer.recv().expect("an answer").is_ok()));
     assert_eq!(bodies(&journal), ["0", "1", "2", "4"]);
+}
+
+#[test]
+fn what_waits_too_long_behind_full_groups_is_refused() {
+    let limits = JournalLimits { group_entries_max: 3, queue_wait_max: Duration::ZERO, ..JournalLimits::default() };
+    let journal = Journal::open(Arc::new(MemoryEngine::new()), limits).expect("a journal");
+    let topic = journal.name("t").expect("a name");
+    let (owner, writer) = start(&journal);
+    let (held, go_on) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let (bell_held, bell_go_on) = (Arc::clone(&held), Arc::clone(&go_on));
+    let first = AtomicBool::new(true);
+    *owner.0.on_bell.lock() = Some(Box::new(move || {
+        if first.swap(false, Ordering::AcqRel) {
+            bell_held.wait();
+            bell_go_on.wait();
+        }
+    }));
+    let mut answers = vec![send(&writer, commit(topic, ["0"]))];
+    held.wait();
+    let mut patient = None;
+    for number in 1..=6 {
+        let (reply, answer) = mpsc::channel();
+        let reply = Box::new(move |outcome| drop(reply.send(outcome)));
+        writer.try_send(commit(topic, [number.to_string()]), reply).expect("a place");
+        answers.push(answer);
+        if number == 4 {
+            // An agent's own, which nobody could send again.
+            patient = Some(send(&writer, commit(topic, ["agent"])));
+        }
+    }
+    go_on.wait();
+    let outcomes: Vec<_> = answers.into_iter().map(|answer| answer.recv().expect("an answer")).collect();
+    let busy = outcomes.iter().map(|outcome| matches!(outcome, Err(StoreError::Busy)));
+    // A single group's worth is taken however long it waited: the writer was held up, and has caught up.
+    assert_eq!(busy.collect::<Vec<_>>(), [false, false, false, false, true, true, true]);
+    assert!(patient.expect("sent").recv().expect("an answer").is_ok());
+    assert_eq!(bodies(&journal), ["0", "1", "2", "3", "agent"]);
+    assert!(send(&writer, commit(topic, ["after"])).recv().expect("an answer").is_ok());
 }
 
 /// Both would wait for the writer's own thread, which is the one that asks.
