@@ -135,11 +135,8 @@ async fn serve(app: &Arc<App>, listener: TcpListener, signals: &mut Signals) {
             accepted = listener.accept() => match accepted {
                 // Beyond the limit a connection is closed unheard.
                 Ok((stream, _)) => if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-                    let serving = connection::serve(stream, router.clone(), settings, closed.clone());
-                    connections.spawn(async move {
-                        serving.await;
-                        drop(place);
-                    });
+                    let serving = connection::serve(stream, router.clone(), settings, closed.clone(), place);
+                    connections.spawn(serving);
                 },
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");

@@ -177,7 +177,8 @@ impl fmt::Display for Connections {
 
 pub(super) fn connections(args: &ConnectionsArgs, directory: &Path) -> Result<Connections, BenchError> {
     let server = Server::start(directory, &[])?;
-    let crowd = crowd(&server, 1, args.connections, 1, Duration::ZERO);
+    // As many people as connections: profiles take memory of their own, which is not what is measured here.
+    let crowd = Crowd { profiles: args.connections, ..crowd(&server, 1, args.connections, 1, Duration::ZERO) };
     let watch = Watch::start();
     let tally = std::thread::scope(|scope| {
         let sending = scope.spawn(|| crowd.run(watch));

@@ -20,7 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::watch,
+    sync::{OwnedSemaphorePermit, watch},
     time::{Instant, Sleep},
 };
 use tower::ServiceExt;
@@ -52,17 +52,24 @@ impl Settings {
 }
 
 /// Serves one connection to its end, or to the end of the request under way once `closing` is true.
-pub(super) async fn serve(stream: TcpStream, router: Router, settings: Settings, mut closing: watch::Receiver<bool>) {
+///
+/// Spawned as it is, its state in a box of its own: a future within a future takes its room twice, which
+/// thousands of connections feel.
+pub(super) async fn serve(
+    stream: TcpStream,
+    router: Router,
+    settings: Settings,
+    mut closing: watch::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
+) {
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(Hurried::new(stream, settings.write_within));
     let service = service_fn(move |request| answer(router.clone(), request));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.header_within)
-        .max_headers(HEADERS_MAX)
-        .max_header_size(HEAD_BYTES_MAX)
-        .serve_connection(io, service);
-    let mut connection = std::pin::pin!(connection);
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(settings.header_within);
+    builder.max_headers(HEADERS_MAX).max_header_size(HEAD_BYTES_MAX);
+    let mut connection = Box::pin(builder.serve_connection(io, service));
+    drop(builder);
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,
