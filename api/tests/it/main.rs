@@ -18,6 +18,7 @@ mod crowds;
 mod disk;
 mod duplicates;
 mod durability;
+mod erasure;
 mod fuzz;
 mod http;
 mod import;
