@@ -95,7 +95,7 @@ pub(crate) fn connect(address: SocketAddr) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Reads one answer with a length.
+/// Reads one answer, with a length or in chunks.
 pub(crate) fn read_answer(stream: &mut TcpStream) -> std::io::Result<Answer> {
     let mut bytes = Vec::new();
     let broken = |what: &str| std::io::Error::new(std::io::ErrorKind::UnexpectedEof, what.to_owned());
@@ -116,6 +116,30 @@ pub(crate) fn read_answer(stream: &mut TcpStream) -> std::io::Result<Answer> {
         .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
         .collect();
     let mut answer = Answer { status, headers, body: bytes.split_off(head_end + 4) };
+    if answer.header("transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) {
+        let mut rest = std::mem::take(&mut answer.body);
+        loop {
+            let line = loop {
+                match rest.windows(2).position(|window| window == b"\r\n") {
+                    Some(place) => break place,
+                    None if read_some(stream, &mut rest)? => {}
+                    None => return Err(broken("half an answer")),
+                }
+            };
+            let size = String::from_utf8_lossy(&rest[..line]).into_owned();
+            let size = usize::from_str_radix(size.trim(), 16).map_err(|_| broken("no size of a chunk"))?;
+            while rest.len() < line + 2 + size + 2 {
+                if !read_some(stream, &mut rest)? {
+                    return Err(broken("half a chunk"));
+                }
+            }
+            answer.body.extend_from_slice(&rest[line + 2..line + 2 + size]);
+            rest.drain(..line + 2 + size + 2);
+            if size == 0 {
+                return Ok(answer);
+            }
+        }
+    }
     let length = answer.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     while answer.body.len() < length {
         if !read_some(stream, &mut answer.body)? {
