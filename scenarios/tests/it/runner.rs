@@ -47,7 +47,7 @@ timeline:
     2026-05-04 10:00:00 CEST: line 20: anna and bob are two people, not one
     2026-05-04 10:00:00 CEST: line 22: `profiles` keeps null for bob, not {"b":1}
     2026-05-04 10:00:00 CEST: line 23: there is no agent `nobody`
-    2026-05-04 10:00:00 CEST: line 24: `segment-sizes` keeps {"backfill":{"next":{},"version":1},"changed_at_ms":1777878000000,"days":{"20577":{"entered":1,"left":0,"size":1}},"entered":1,"left":0,"size":1} for `buyers`, not {"entered":7}
+    2026-05-04 10:00:00 CEST: line 24: `segment-sizes` keeps {"backfill":{"fills":true,"next":{},"sweep":{"done":[0,1],"up_to":{},"workers":2},"version":1},"changed_at_ms":1777878000000,"days":{"20577":{"entered":1,"left":0,"size":1}},"entered":1,"left":0,"size":1} for `buyers`, not {"entered":7}
     2026-05-04 10:00:00 CEST: line 25: 0 entries were set aside, not 3
     2026-05-04 10:00:00 CEST: line 26: there are 1 profiles, not 2
     "#);
