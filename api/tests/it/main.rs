@@ -5,7 +5,6 @@
 )]
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
-#[cfg(feature = "otlp")]
 mod access;
 mod audit;
 mod backups;
@@ -29,6 +28,7 @@ mod load;
 mod log_lines;
 mod main_job;
 mod operations;
+#[cfg(feature = "otlp")]
 mod otlp;
 mod own_agent;
 mod poison;
