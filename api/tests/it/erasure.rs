@@ -141,7 +141,8 @@ fn after_an_erasure_and_a_compaction_no_file_holds_the_person() {
 fn no_log_metric_or_error_tells_of_people() {
     let people: usize = std::env::var("IMPRESARIO_TEST_CANARIES").ok().and_then(|text| text.parse().ok()).unwrap_or(50);
     let (_directory, data) = directory();
-    let server = Server::start_with(&data, &[("IMPRESARIO_LOG_LEVEL", "trace")]);
+    let mut server = Server::start_with(&data, &[("IMPRESARIO_LOG_LEVEL", "trace")]);
+    let log = server.log();
     define(&server);
     let canaries: Vec<_> = (0..people).map(canary).collect();
     let mut said = Vec::new();
@@ -175,7 +176,8 @@ fn no_log_metric_or_error_tells_of_people() {
     });
     said.extend(server.control("GET", "/api/erasures", "").body);
     server.signal(Signal::TERM);
-    let (status, log) = server.ended();
+    let (status, _) = server.ended();
+    let log = log.join().expect("a log");
     assert!(status.success(), "{log}");
     assert!(log.contains("a person is to be erased"), "the log is there: {log}");
     said.extend(log.into_bytes());

@@ -173,6 +173,16 @@ impl Server {
         kill_process(pid, signal).expect("the signal is sent");
     }
 
+    /// Reads its log while it runs, where it is longer than a pipe holds; whole once it has ended.
+    pub(crate) fn log(&mut self) -> std::thread::JoinHandle<String> {
+        let mut stderr = self.child.stderr.take().expect("its log is read once");
+        std::thread::spawn(move || {
+            let mut log = String::new();
+            stderr.read_to_string(&mut log).expect("a log in UTF-8");
+            log
+        })
+    }
+
     /// Waits for its end; how it ended, and its log.
     pub(crate) fn ended(mut self) -> (ExitStatus, String) {
         let start = Instant::now();
@@ -184,8 +194,10 @@ impl Server {
             std::thread::sleep(POLL);
         };
         let mut log = String::new();
-        let mut stderr = self.child.stderr.take().expect("standard error is piped");
-        stderr.read_to_string(&mut log).expect("the log is text");
+        // None where somebody reads it already.
+        if let Some(mut stderr) = self.child.stderr.take() {
+            stderr.read_to_string(&mut log).expect("the log is text");
+        }
         (status, log)
     }
 
