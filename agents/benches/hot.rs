@@ -52,7 +52,7 @@ fn fold_into_a_profile(bencher: Bencher<'_, '_>, what: &str) {
     bencher.bench_local(move || {
         seq += 1;
         event.at_ms += HOUR_MS;
-        black_box(profile.fold(id, &event, seq));
+        black_box(profile.fold(id, id, &event, seq));
     });
 }
 

@@ -1,6 +1,8 @@
 //! The troupe: the vocabulary the agents share and the agents themselves.
 
 pub mod goals;
+pub mod holdout;
+pub mod identity;
 mod packing;
 pub mod profiles;
 pub mod rhythm;
@@ -18,6 +20,9 @@ pub type Casting = fn(workers: usize) -> Troupe;
 pub fn troupe(workers: usize) -> Troupe {
     Troupe::new()
         .agent_with_workers(profiles::Profiles, workers)
+        .agent(identity::Identity)
+        .agent(identity::Quarantine)
+        .agent(profiles::Accounts)
         .agent_with_workers(segmentation::Segmentation, workers)
         .agent(segmentation::SegmentSizes)
         .agent(rhythm::Rhythm)

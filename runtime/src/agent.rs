@@ -24,6 +24,10 @@ pub trait Agent: Send + Sync + Sized + 'static {
     /// How its keys are written behind.
     const CHECKPOINT: Checkpoint = Checkpoint::ByKey;
 
+    /// Whether it folds what is left of an erased person's entries ([`Topic::remainder`]) though its keys are
+    /// people: where what it keeps of one person depends on what others did.
+    const FOLDS_REMAINDERS: bool = false;
+
     /// Which topics it listens to.
     fn routes(routes: &mut Routes<Self>);
 
@@ -51,6 +55,31 @@ pub trait Agent: Send + Sync + Sized + 'static {
     /// As [`On::on`].
     fn forget(&self, key: &Self::Key, state: &mut Self::State, step: &mut Step<'_>) -> Result<(), AgentError> {
         let _ = (key, state, step);
+        Ok(())
+    }
+
+    /// As [`Self::merge`], for an agent that must know the winner's key.
+    ///
+    /// # Errors
+    /// As [`Self::merge`].
+    fn merge_into(
+        &self,
+        key: &Self::Key,
+        winner: &mut Self::State,
+        loser: Self::State,
+        step: &mut Step<'_>,
+    ) -> Result<(), AgentError> {
+        let _ = key;
+        self.merge(winner, loser, step)
+    }
+
+    /// A state comes for a key that was begun anew ([`Keys::begin_anew`]) after the state had left for it.
+    /// It is dropped unless the agent says what becomes of it.
+    ///
+    /// # Errors
+    /// As [`On::on`].
+    fn came_late(&self, late: Self::State, step: &mut Step<'_>) -> Result<(), AgentError> {
+        let _ = (late, step);
         Ok(())
     }
 }

@@ -33,9 +33,47 @@ impl<A: Agent> Keys<'_, A> {
     /// # Errors
     /// The store's error, as a retry.
     pub fn moved_to(&mut self, key: &A::Key) -> Result<Option<A::Key>, AgentError> {
-        // After a restart a state may stand later than the entry: then it had not moved yet.
-        let before = self.slots.find(key)?.filter(|slot| slot.seq < self.seq);
-        Ok(before.and_then(|slot| slot.moved.clone()))
+        Ok(self.slots.find(key)?.and_then(|slot| slot.pointer_before(self.seq)))
+    }
+
+    /// The last entry before this one that began `key` anew ([`Self::begin_anew`]); 0 for none.
+    ///
+    /// # Errors
+    /// The store's error, as a retry.
+    pub fn begun_at(&mut self, key: &A::Key) -> Result<Seq, AgentError> {
+        Ok(self.slots.find(key)?.map_or(0, |slot| slot.begun_before(self.seq)))
+    }
+
+    /// Begins `key` anew: from this entry on it is itself, with no state, even if it was a pointer. States
+    /// that left for it before this entry and are still on their way come too late: see
+    /// [`Agent::came_late`]. The state it had; `None` where this entry is in it already (after a restart).
+    ///
+    /// # Errors
+    /// The store's error, as a retry; a key of another worker is rejected.
+    pub fn begin_anew(&mut self, key: &A::Key) -> Result<Option<A::State>, AgentError> {
+        self.begin(key, None)
+    }
+
+    /// As [`Self::begin_anew`], but from this entry on it points to `to`.
+    ///
+    /// # Errors
+    /// As [`Self::begin_anew`].
+    pub fn point_anew(&mut self, key: &A::Key, to: &A::Key) -> Result<Option<A::State>, AgentError> {
+        if key == to {
+            return Err(AgentError::Reject(format!("agent `{}`: a key is to point to itself", A::NAME)));
+        }
+        self.begin(key, Some(to.clone()))
+    }
+
+    fn begin(&mut self, key: &A::Key, to: Option<A::Key>) -> Result<Option<A::State>, AgentError> {
+        self.check_own(key)?;
+        let slot = self.slots.load(key)?;
+        if slot.passes_over(self.seq, self.cause) {
+            return Ok(None);
+        }
+        let state = slot.begin_anew(self.seq, to);
+        self.slots.mark(key, self.seq, self.age_ms)?;
+        Ok(Some(state))
     }
 
     /// The entry at which the person under `key` was last erased; 0 for never. Nothing of up to there may

@@ -1,5 +1,6 @@
 //! How a key's state travels to the key it has become.
 
+use impresario_store::Seq;
 use serde::{Deserialize, Serialize};
 
 /// The state of a key on its way to the key it has become.
@@ -14,6 +15,9 @@ pub(crate) struct StateMoved {
     /// How often it was sent on because its goal had become another key, too.
     #[serde(default)]
     pub(crate) hops: u8,
+    /// The entry with which it left.
+    #[serde(default)]
+    pub(crate) since: Seq,
 }
 
 mod serde_bytes_vec {

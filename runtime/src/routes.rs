@@ -298,20 +298,28 @@ fn receive_moved<A: Agent>(agent: &A, room: &mut Room<A>, folding: &Folding<'_>)
     if slot.passes_over(folding.seq, folding.cause()) {
         return Ok(true);
     }
+    if moved.since < slot.begun_before(folding.seq) {
+        let late = codec::decode(A::STATE_VERSION, &moved.state).map_err(AgentError::from)?;
+        let shared = shared.as_deref().map(SharedBox::as_any);
+        let mut step = Step::new(outputs, context, shared, folding, winner.partition(), *replaying).of_key(&winner);
+        agent.came_late(late, &mut step)?;
+        step.finish()?;
+        return Ok(true);
+    }
     if let Some(next) = slot.moved.clone() {
         if moved.hops >= HOPS_MAX {
             let what = format!("agent `{}`: keys that have become each other in a circle", A::NAME);
             return Err(AgentError::Reject(what).into());
         }
         let (from, state) = (moved.from.clone(), moved.state.clone());
-        let onward = StateMoved { from, to: next.encode(), state, hops: moved.hops + 1 };
+        let onward = StateMoved { from, to: next.encode(), state, hops: moved.hops + 1, since: moved.since };
         Step::new(outputs, context, None, folding, next.partition(), *replaying).publish_state::<A>(&next, &onward)?;
         return Ok(true);
     }
     let loser = codec::decode(A::STATE_VERSION, &moved.state).map_err(AgentError::from)?;
     let shared = shared.as_deref().map(SharedBox::as_any);
     let mut step = Step::new(outputs, context, shared, folding, winner.partition(), *replaying).of_key(&winner);
-    agent.merge(&mut slot.state, loser, &mut step)?;
+    agent.merge_into(&winner, &mut slot.state, loser, &mut step)?;
     step.finish()?;
     slots.mark(&winner, folding.seq, folding.age_ms)?;
     Ok(true)

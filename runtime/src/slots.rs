@@ -23,6 +23,12 @@ const FORGOTTEN: u8 = 0xfe;
 /// Bytes of the mark and the place.
 const FORGOTTEN_BYTES: usize = 9;
 
+/// In place of a version byte: this key has been a pointer and is itself again, or was begun anew.
+const REVIVED: u8 = 0xfd;
+
+/// Times a key was a pointer before that are remembered: a refold reaches back some seconds.
+const PAST_POINTERS_MAX: usize = 16;
+
 /// Bytes of one key; the store's own prefix comes before it.
 const KEY_BYTES: usize = impresario_store::KEY_BYTES_MAX - 24;
 
@@ -46,6 +52,29 @@ pub(crate) struct Slot<A: Agent> {
     gone: bool,
     /// A scan of the store shows it, or will.
     shown: bool,
+    /// Where it pointed earlier, before it became itself again.
+    past: Past,
+}
+
+/// When a key was begun anew, and where it pointed before.
+#[derive(Clone, Default, serde::Serialize, serde::Deserialize)]
+struct Past {
+    /// The last entry that began it anew; 0 for never. States that left for it before come too late.
+    #[serde(rename = "b")]
+    begun_at: Seq,
+    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
+    pointers: Vec<PastPointer>,
+}
+
+/// The key was a pointer after the entry `from`, up to and including the entry `until`.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct PastPointer {
+    #[serde(rename = "f")]
+    from: Seq,
+    #[serde(rename = "u")]
+    until: Seq,
+    #[serde(rename = "t")]
+    to: Vec<u8>,
 }
 
 impl<A: Agent> Slot<A> {
@@ -61,7 +90,36 @@ impl<A: Agent> Slot<A> {
             forgotten: 0,
             gone: false,
             shown: false,
+            past: Past::default(),
         }
+    }
+
+    /// Where it pointed just before the entry at `seq`.
+    ///
+    /// After a restart a slot may stand later than the entry that comes again.
+    pub(crate) fn pointer_before(&self, seq: Seq) -> Option<A::Key> {
+        if self.seq < seq && self.moved.is_some() {
+            return self.moved.clone();
+        }
+        let then = self.past.pointers.iter().find(|pointer| pointer.from < seq && seq <= pointer.until)?;
+        A::Key::decode(&then.to)
+    }
+
+    /// The entry that last began it anew, if that came before the entry at `seq`; 0 for never.
+    pub(crate) fn begun_before(&self, seq: Seq) -> Seq {
+        if self.past.begun_at < seq { self.past.begun_at } else { 0 }
+    }
+
+    /// Begins it anew with the entry at `seq`, as a pointer to `to` or as itself.
+    pub(crate) fn begin_anew(&mut self, seq: Seq, to: Option<A::Key>) -> A::State {
+        if let Some(pointer) = std::mem::replace(&mut self.moved, to) {
+            self.past.pointers.push(PastPointer { from: self.seq, until: seq, to: pointer.encode() });
+            if self.past.pointers.len() > PAST_POINTERS_MAX {
+                self.past.pointers.remove(0);
+            }
+        }
+        self.past.begun_at = seq;
+        std::mem::take(&mut self.state)
     }
 
     /// Whether the entry at `seq` is in it already: it comes again after a restart.
@@ -90,6 +148,13 @@ impl<A: Agent> Slot<A> {
             _ if self.gone => bytes::Bytes::new(),
             Some(to) => [&[MOVED], to.encode().as_slice()].concat().into(),
             None => codec::encode(A::STATE_VERSION, &self.state)?,
+        };
+        let body = if self.past.begun_at == 0 || self.gone {
+            body
+        } else {
+            let past = codec::encode(1, &self.past)?;
+            let length = u32::try_from(past.len()).unwrap_or(u32::MAX);
+            [[REVIVED].as_slice(), length.to_le_bytes().as_slice(), &past, &body].concat().into()
         };
         match self.forgotten {
             0 => Ok(body),
@@ -245,8 +310,12 @@ impl<A: Agent> Slots<A> {
         let mut page = self.journal.page(self.worker, from)?;
         while let Some(here) = page.filter(|_| found.len() < limit) {
             for row in here.rows()?.into_iter().filter(|row| row.key.as_ref() >= from) {
-                let known = A::Key::decode(&row.key).filter(|key| is_state(&row.body) && owns(key));
-                found.extend(known.filter(|key| self.map.get(key).is_none_or(Slot::is_live)));
+                let known = A::Key::decode(&row.key).filter(&owns);
+                let is_live = |key: &A::Key| match self.map.get(key) {
+                    Some(slot) => slot.is_live(),
+                    None => is_state(&row.body),
+                };
+                found.extend(known.filter(is_live));
             }
             page = self.journal.page_after(self.worker, &here.low)?;
         }
@@ -288,6 +357,10 @@ fn read_slot<A: Agent>(journal: &Journal, worker: NameId, key: &A::Key) -> Resul
     slot.forgotten = forgotten;
     slot.gone = forgotten != 0 && body.is_empty();
     slot.shown = !slot.gone;
+    let (past, body) = split_past(body).ok_or_else(|| damaged("it ends before its past does".into()))?;
+    if let Some(past) = past {
+        slot.past = codec::decode(1, past).map_err(|error| damaged(error.to_string()))?;
+    }
     match body.split_first() {
         None if slot.gone => {}
         Some((&MOVED, to)) => {
@@ -311,11 +384,19 @@ fn split_forgotten(body: &[u8]) -> (Seq, &[u8]) {
 
 /// Whether it is a state, and no pointer and no mark of something forgotten.
 fn is_state(body: &[u8]) -> bool {
-    split_forgotten(body).1.first().is_some_and(|first| *first != MOVED)
+    split_past(split_forgotten(body).1).is_some_and(|(_, now)| now.first().is_some_and(|first| *first != MOVED))
 }
 
 /// Whether it marks something forgotten, and nothing has come to be there since.
 fn is_gone(body: &[u8]) -> bool {
     let (forgotten, body) = split_forgotten(body);
     forgotten != 0 && body.is_empty()
+}
+
+/// What a key was before, and what it is now, out of a stored body.
+fn split_past(body: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
+    let Some((&REVIVED, rest)) = body.split_first() else { return Some((None, body)) };
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (past, now) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
+    Some((Some(past), now))
 }

@@ -195,7 +195,10 @@ impl<'a> Step<'a> {
             return Ok(());
         }
         let state = codec::encode(A::STATE_VERSION, state)?.to_vec();
-        self.publish_state::<A>(to, &StateMoved { from: from.encode(), to: to.encode(), state, hops: 0 })
+        self.publish_state::<A>(
+            to,
+            &StateMoved { from: from.encode(), to: to.encode(), state, hops: 0, since: self.seq },
+        )
     }
 
     pub(crate) fn publish_state<A: Agent>(&mut self, to: &A::Key, moved: &StateMoved) -> Result<(), AgentError> {
@@ -422,6 +425,11 @@ impl Past<'_> {
     /// Journal time, milliseconds since 1970 UTC.
     pub fn at_ms(&self) -> i64 {
         self.entry.at_ms
+    }
+
+    /// The entry it came of; 0 for none.
+    pub fn cause_seq(&self) -> Seq {
+        self.entry.cause
     }
 
     /// Whether its partition is this worker's.

@@ -6,7 +6,7 @@ use impresario_agents::{
     profiles::Profiles,
     rhythm::Rhythm,
     segmentation::Segmentation,
-    vocabulary::{EventKind, Identifier, Millis},
+    vocabulary::{EventKind, Identifier, Millis, ProfileId},
 };
 use impresario_runtime::Agent;
 use jiff::tz::TimeZone;
@@ -65,6 +65,10 @@ pub(crate) enum Action {
     Define { name: String, definition: Value },
     /// An operator sets a goal.
     Goal { name: String, goal: Value },
+    /// An operator says that an identifier is somebody else's.
+    Unmerge(ProfileId),
+    /// An operator releases an identifier from quarantine.
+    Release(ProfileId),
     /// The process is killed, its unsynced writes lost.
     Kill,
     /// Something must be so.

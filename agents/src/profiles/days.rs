@@ -25,6 +25,10 @@ impl<const MAX: usize> Sums<MAX> {
                 if let Some((_, sum)) = self.0.get_mut(place) {
                     sum.add(amount);
                 }
+                // Nought is the same as nothing, whichever way it came about.
+                if self.0.get(place).is_some_and(|(_, sum)| sum.0 == 0) {
+                    self.0.remove(place);
+                }
                 true
             }
             Err(place) => {

@@ -5,18 +5,21 @@ use serde_json::{Value, value::RawValue};
 
 use super::{
     changes::{Changes, write_trait},
+    consent::{self, Saying},
     days::day_of,
-    identifiers::{KnownIdentifier, Naming},
-    identity::IdentifierClaimed,
+    identifiers::{KnownIdentifier, Naming, Noted},
     json,
-    names::{Meaning, meaning},
-    newest::{SOURCE_MAX, Stamp, Write},
+    names::{Meaning, Receipt, meaning},
+    newest::{SOURCE_MAX, Write},
     oddity::{Bound, Oddities, Oddity},
     profile::{GROUP_MARK, Profile},
     purchase::Around,
     touch::Origin,
 };
-use crate::vocabulary::{EventKind, Feature, Identifier, IdentifierKind, Millis, ProfileChanged, ProfileId, Tracked};
+use crate::{
+    identity::IdentifierClaimed,
+    vocabulary::{EventKind, Feature, Identifier, IdentifierKind, Millis, ProfileChanged, ProfileId, Stamp, Tracked},
+};
 
 /// Longest name of a trait or group, in bytes.
 const NAME_MAX: usize = 255;
@@ -29,7 +32,7 @@ const VALUE_TEXT_MAX: usize = 8192;
 pub struct Folded {
     /// What changed, to be told.
     pub changed: ProfileChanged,
-    /// Identifiers that were not known to be theirs.
+    /// Identifiers that were not known to be named by the event's node, or not from so early.
     pub claims: Vec<IdentifierClaimed>,
 }
 
@@ -42,6 +45,7 @@ struct Context<'a> {
     page: Option<&'a RawValue>,
     device: Option<&'a RawValue>,
     external_ids: Option<&'a RawValue>,
+    consent: Option<&'a RawValue>,
 }
 
 impl<'a> Context<'a> {
@@ -49,31 +53,33 @@ impl<'a> Context<'a> {
         if event.context.is_empty() {
             return Self::default();
         }
-        let names = ["timezone", "traits", "campaign", "page", "device", "externalIds"];
+        let names = ["timezone", "traits", "campaign", "page", "device", "externalIds", "consent"];
         let picked = json::pick(event.context.as_str(), &names);
         if picked.broken {
             oddities.count(Oddity::NoObject);
         }
-        let [zone, traits, campaign, page, device, external_ids] = picked.values;
-        Self { zone, traits, campaign, page, device, external_ids }
+        let [zone, traits, campaign, page, device, external_ids, consent] = picked.values;
+        Self { zone, traits, campaign, page, device, external_ids, consent }
     }
 }
 
 impl Profile {
-    /// Folds an event into the profile `id`. The order events come in makes no difference.
-    pub fn fold(&mut self, id: ProfileId, event: &Tracked, seq: Seq) -> Folded {
+    /// Folds an event, filed under the node `anchor`, into the profile `id`. The order events come in makes
+    /// no difference.
+    pub fn fold(&mut self, id: ProfileId, anchor: ProfileId, event: &Tracked, seq: Seq) -> Folded {
         self.id = Some(id);
         let stamp = Stamp::of(event);
         let mut changes = Changes::default();
         let context = Context::of(event, &mut self.oddities);
         self.count_event(event, stamp, &context, &mut changes);
+        let saying = Saying { node: anchor, stamp, source: &event.source };
         let mut own_email_and_phone = [None; 2];
         match event.kind {
-            EventKind::Track => self.fold_track(event, stamp, &mut changes),
+            EventKind::Track => self.fold_track(event, saying, &mut changes),
             EventKind::Identify => {
-                own_email_and_phone = self.write_traits(event, event.properties.as_str(), stamp, &mut changes);
+                own_email_and_phone = self.write_traits(event.properties.as_str(), saying, &mut changes);
                 if let Some(traits) = context.traits {
-                    self.write_traits(event, traits.get(), stamp, &mut changes);
+                    self.write_traits(traits.get(), saying, &mut changes);
                 }
             }
             EventKind::Page => changes.feature(Feature::PAGES, add(&mut self.pages)),
@@ -81,8 +87,11 @@ impl Profile {
             EventKind::Group => self.fold_group(event, stamp),
             EventKind::Alias => {}
         }
+        if let Some(consent) = context.consent {
+            self.consents.say_context(consent, saying, &mut self.oddities, &mut changes);
+        }
         self.fold_touch(event, stamp, &context);
-        let claims = self.fold_identifiers(id, event, &context, own_email_and_phone);
+        let claims = self.fold_identifiers(anchor, stamp, event, &context, own_email_and_phone);
         self.timeline.add((stamp, seq));
         Folded { changed: changes.into_changed(id, seq), claims }
     }
@@ -110,11 +119,20 @@ impl Profile {
         }
     }
 
-    fn fold_track(&mut self, event: &Tracked, stamp: Stamp, changes: &mut Changes) {
+    fn fold_track(&mut self, event: &Tracked, saying: Saying<'_>, changes: &mut Changes) {
         let Some(meaning) = meaning(&event.name) else { return };
-        let Self { days, oddities, bounds, shop, messages, .. } = self;
-        if let Meaning::Message(channel, receipt) = meaning {
-            return messages.receive(channel, receipt, event.at_ms, changes);
+        let stamp = saying.stamp;
+        let Self { days, oddities, bounds, shop, messages, consents, .. } = self;
+        match meaning {
+            Meaning::Message(channel, receipt) => {
+                if matches!(receipt, Receipt::Unsubscribed | Receipt::Complained) {
+                    consents.say(channel.name(), false, saying, changes);
+                }
+                return messages.receive(channel, receipt, event.at_ms, changes);
+            }
+            Meaning::Subscribed(channel) => return consents.say(channel.name(), true, saying, changes),
+            Meaning::TopicChange => return consents.say_topic(event.properties.as_str(), saying, changes),
+            _ => {}
         }
         let shop = shop.get_or_insert_default();
         let properties = event.properties.as_str();
@@ -128,19 +146,19 @@ impl Profile {
             Meaning::OrderRefunded => shop.refund_order(properties, around),
             Meaning::OrderCancelled => shop.cancel_order(),
             Meaning::Subscription { trial, state } => shop.subscribe(properties, trial, state, around),
-            Meaning::Message(..) => {}
+            Meaning::Message(..) | Meaning::Subscribed(_) | Meaning::TopicChange => {}
         }
     }
 
     /// Writes the traits of the object `object`; its `email` and `phone`, raw.
     fn write_traits<'a>(
         &mut self,
-        event: &Tracked,
         object: &'a str,
-        stamp: Stamp,
+        saying: Saying<'_>,
         changes: &mut Changes,
     ) -> [Option<&'a RawValue>; 2] {
-        let source = json::cut(&event.source, SOURCE_MAX);
+        let stamp = saying.stamp;
+        let source = json::cut(saying.source, SOURCE_MAX);
         let mut email_and_phone = [None; 2];
         let read = json::each_field(object, |name, value| {
             let place = match name {
@@ -150,6 +168,13 @@ impl Profile {
             };
             if let Some(place) = place {
                 *place = Some(value).filter(|value| value.get() != "null");
+            }
+            if let Some((channel, granted)) = consent::of_trait(name, value) {
+                self.consents.say(channel.name(), granted, saying, changes);
+            } else if name == "consent"
+                && let Some(listed) = consent::of_list(value)
+            {
+                listed.for_each(|(channel, granted)| self.consents.say(channel.name(), granted, saying, changes));
             }
             if let Some(value) = usable_trait(name, value, &mut self.oddities) {
                 let write = Write { name: name.into(), value, stamp, source: source.into() };
@@ -197,7 +222,8 @@ impl Profile {
     /// Takes in the identifiers an event names; those not known of this person are to be claimed.
     fn fold_identifiers(
         &mut self,
-        id: ProfileId,
+        anchor: ProfileId,
+        stamp: Stamp,
         event: &Tracked,
         context: &Context<'_>,
         [email, phone]: [Option<&RawValue>; 2],
@@ -207,8 +233,8 @@ impl Profile {
             (None, Some(anonymous_id)) => (IdentifierKind::AnonymousId, anonymous_id),
             (None, None) => return Vec::new(),
         };
-        if !self.identifiers.note(&kind, value, event.at_ms) {
-            self.add_identifier(kind, value.as_str().into(), event.at_ms);
+        if self.identifiers.note(&kind, value, anchor, stamp) == Noted::New {
+            self.add_identifier(kind, value.as_str().into(), anchor, stamp);
         }
         let mut naming = Naming { named: Vec::new(), oddities: &mut self.oddities };
         naming.call(event);
@@ -222,25 +248,30 @@ impl Profile {
         let mut claims = Vec::new();
         for named in naming.named {
             let as_it_came = !matches!(named.kind, IdentifierKind::Email | IdentifierKind::Phone);
-            if as_it_came && self.identifiers.note(&named.kind, &named.text, event.at_ms) {
+            let known = as_it_came && !named.by_alias;
+            if known && self.identifiers.note(&named.kind, &named.text, anchor, stamp) == Noted::Known {
                 continue;
             }
             let Some(identifier) = Identifier::new(named.kind, &named.text) else {
                 self.oddities.count(Oddity::Identifier);
                 continue;
             };
-            if self.identifiers.note(&identifier.kind, &identifier.value, event.at_ms) {
-                continue;
+            match self.identifiers.note(&identifier.kind, &identifier.value, anchor, stamp) {
+                Noted::New => {
+                    self.add_identifier(identifier.kind.clone(), identifier.value.clone(), anchor, stamp);
+                }
+                // An alias says more than that the two were named together.
+                Noted::Known if !named.by_alias && !known => continue,
+                Noted::Known | Noted::Claim => {}
             }
-            self.add_identifier(identifier.kind.clone(), identifier.value.clone(), event.at_ms);
-            let node = identifier.node();
-            claims.push(IdentifierClaimed { node, identifier, profile: id, by_alias: named.by_alias });
+            let (node, by_alias) = (identifier.node(), named.by_alias);
+            claims.push(IdentifierClaimed { node, identifier, anchor, stamp, by_alias });
         }
         claims
     }
 
-    fn add_identifier(&mut self, kind: IdentifierKind, value: Box<str>, first_at_ms: Millis) {
-        let known = KnownIdentifier { kind, value, first_at_ms, disputed: false };
+    fn add_identifier(&mut self, kind: IdentifierKind, value: Box<str>, anchor: ProfileId, stamp: Stamp) {
+        let known = KnownIdentifier::new(kind, value, anchor, stamp);
         self.bounds.note(Bound::Identifiers, self.identifiers.add(known));
     }
 }
@@ -251,7 +282,7 @@ fn add(count: &mut u32) -> i64 {
 }
 
 /// The value of a trait that is well named and not too large.
-fn usable_trait(name: &str, value: &RawValue, oddities: &mut Oddities) -> Option<Value> {
+pub(super) fn usable_trait(name: &str, value: &RawValue, oddities: &mut Oddities) -> Option<Value> {
     if name.is_empty() || name.len() > NAME_MAX {
         oddities.count(Oddity::TraitName);
         return None;

@@ -8,8 +8,7 @@ use jiff::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::newest::Stamp;
-use crate::vocabulary::{DAY_MS, Millis};
+use crate::vocabulary::{DAY_MS, Millis, Stamp};
 
 /// Hours of a week, Monday 00:00 is 0.
 pub const HOURS: u8 = 168;

@@ -9,10 +9,13 @@ use super::{
     json,
     oddity::{Oddities, Oddity},
 };
-use crate::vocabulary::{EventKind, Identifier, IdentifierKind, Millis, ProfileId, Tracked};
+use crate::vocabulary::{EventKind, Identifier, IdentifierKind, Millis, ProfileId, Stamp, Tracked};
 
-/// Identifiers kept of one person. One beyond still leads to the person; it is only not listed.
-pub(super) const IDENTIFIERS_MAX: usize = 200;
+/// Identifiers kept of one person; the caps of [`limits`](crate::identity::limits) come before it.
+pub(super) const IDENTIFIERS_MAX: usize = 250;
+/// Nodes remembered that claim one identifier of a person, the first by event time: as many as the
+/// largest cap of claimants.
+const CLAIMS_MAX: usize = 50;
 /// Longest identifier, in bytes.
 const VALUE_MAX: usize = 320;
 const SYSTEM_MAX: usize = 64;
@@ -28,16 +31,70 @@ pub struct KnownIdentifier {
     /// Its text, normalised.
     #[serde(rename = "v")]
     pub value: Box<str>,
-    /// Time of the first event that named it.
+    /// Under which of the person's nodes it was named first, and when.
     #[serde(rename = "f")]
-    pub first_at_ms: Millis,
-    /// It belongs to another person the shop knows, who had it first.
-    #[serde(rename = "x", default, skip_serializing_if = "is_false")]
-    pub disputed: bool,
+    first: Claim,
+    /// The same of the other nodes, in order.
+    #[serde(rename = "m", default, skip_serializing_if = "Vec::is_empty")]
+    more: Vec<Claim>,
 }
 
-fn is_false(flag: &bool) -> bool {
-    !flag
+/// The first event filed under a node that names an identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Claim(Stamp, ProfileId);
+
+/// How an event's naming an identifier compares with what was known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Noted {
+    /// All of it was known.
+    Known,
+    /// Not under this node, or not from so early: it is to be claimed.
+    Claim,
+    /// The person was not known by it.
+    New,
+}
+
+impl KnownIdentifier {
+    pub(super) fn new(kind: IdentifierKind, value: Box<str>, anchor: ProfileId, stamp: Stamp) -> Self {
+        Self { kind, value, first: Claim(stamp, anchor), more: Vec::new() }
+    }
+
+    /// Time of the first event that named it.
+    pub fn first_at_ms(&self) -> Millis {
+        self.first.0.0
+    }
+
+    /// Its node.
+    pub fn node(&self) -> Option<ProfileId> {
+        Identifier::new(self.kind.clone(), &self.value).map(|identifier| identifier.node())
+    }
+
+    /// False where the node's claim is known from no later.
+    fn claim(&mut self, claim: Claim) -> bool {
+        let known = |known: &Claim| known.1 == claim.1;
+        if known(&self.first) && self.first <= claim {
+            return false;
+        }
+        if self.more.iter().any(|other| known(other) && *other <= claim) {
+            return false;
+        }
+        let last = self.more.last().copied();
+        let replaces = known(&self.first) || self.more.iter().any(known);
+        if !replaces && self.more.len() + 1 >= CLAIMS_MAX && last.is_some_and(|last| last < claim) {
+            return false;
+        }
+        self.more.retain(|other| !known(other));
+        if known(&self.first) {
+            self.first = claim;
+        } else {
+            self.more.push(claim);
+        }
+        self.more.push(self.first);
+        self.more.sort_unstable();
+        self.first = self.more.remove(0);
+        self.more.truncate(CLAIMS_MAX - 1);
+        true
+    }
 }
 
 /// The identifiers of one person, in order.
@@ -50,13 +107,14 @@ impl Identifiers {
         self.0.binary_search_by(|known| known.kind.cmp(kind).then_with(|| (*known.value).cmp(value)))
     }
 
-    /// Notes that an event of `at_ms` names one that is known; false where it is not.
-    pub(super) fn note(&mut self, kind: &IdentifierKind, value: &str, at_ms: Millis) -> bool {
+    /// Notes that an event of `stamp`, filed under `anchor`, names one.
+    pub(super) fn note(&mut self, kind: &IdentifierKind, value: &str, anchor: ProfileId, stamp: Stamp) -> Noted {
         let known = self.place(kind, value).ok().and_then(|place| self.0.get_mut(place));
-        known.is_some_and(|known| {
-            known.first_at_ms = known.first_at_ms.min(at_ms);
-            true
-        })
+        match known.map(|known| known.claim(Claim(stamp, anchor))) {
+            Some(false) => Noted::Known,
+            Some(true) => Noted::Claim,
+            None => Noted::New,
+        }
     }
 
     /// Adds one; false where one had to go.
@@ -64,8 +122,10 @@ impl Identifiers {
         match self.place(&known.kind, &known.value) {
             Ok(place) => {
                 if let Some(own) = self.0.get_mut(place) {
-                    own.first_at_ms = own.first_at_ms.min(known.first_at_ms);
-                    own.disputed &= known.disputed;
+                    own.claim(known.first);
+                    for claim in known.more {
+                        own.claim(claim);
+                    }
                 }
                 true
             }
@@ -80,19 +140,6 @@ impl Identifiers {
 
     pub(super) fn merge(&mut self, others: Self) -> bool {
         others.0.into_iter().fold(true, |fits, other| fits & self.add(other))
-    }
-
-    /// Notes that one belongs to `holder`, unless that is this very person by now.
-    pub(super) fn dispute(&mut self, identifier: &Identifier, holder: ProfileId) {
-        let users = self.0.iter().filter(|known| known.kind == IdentifierKind::UserId);
-        let mut users = users.filter_map(|known| Identifier::new(IdentifierKind::UserId, &known.value));
-        if users.any(|user| user.node() == holder) {
-            return;
-        }
-        let known = self.place(&identifier.kind, &identifier.value).ok().and_then(|place| self.0.get_mut(place));
-        if let Some(known) = known {
-            known.disputed = true;
-        }
     }
 
     /// By kind and text.

@@ -12,8 +12,15 @@ pub(super) enum Meaning {
     OrderCompleted,
     OrderRefunded,
     OrderCancelled,
-    Subscription { trial: bool, state: Running },
+    Subscription {
+        trial: bool,
+        state: Running,
+    },
     Message(Channel, Receipt),
+    /// The person agrees to messages on a channel.
+    Subscribed(Channel),
+    /// The person agrees to messages of a topic, or refuses them; the event's properties say which.
+    TopicChange,
 }
 
 /// How a subscription stands.
@@ -72,6 +79,10 @@ pub(super) fn meaning(name: &str) -> Option<Meaning> {
         b"email bounced" => email(Receipt::Bounced),
         b"email marked as spam" => email(Receipt::Complained),
         b"email unsubscribed" | b"unsubscribed" => email(Receipt::Unsubscribed),
+        b"email subscribed" | b"email resubscribed" | b"subscribed" => Some(Meaning::Subscribed(Channel::Email)),
+        b"sms subscribed" => Some(Meaning::Subscribed(Channel::Sms)),
+        b"push notification subscribed" => Some(Meaning::Subscribed(Channel::Push)),
+        b"dfsubscriptionchange" => Some(Meaning::TopicChange),
         b"push notification received" | b"push notification delivered" => push(Receipt::Delivered),
         b"push notification opened" => push(Receipt::Opened),
         b"push notification tapped" | b"push notification clicked" => push(Receipt::Tapped),

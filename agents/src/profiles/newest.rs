@@ -12,19 +12,8 @@ use serde_json::Value;
 
 use crate::{
     packing::{Packed, put_number, take_number},
-    vocabulary::{Millis, Tracked},
+    vocabulary::{Millis, Stamp},
 };
-
-/// When something was said: event time, and what breaks a tie the same way in every order of arrival.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Stamp(pub Millis, pub u32);
-
-impl Stamp {
-    /// The stamp of an event: its time and its place among those of that instant.
-    pub(super) fn of(event: &Tracked) -> Self {
-        Self(event.at_ms, event.tie())
-    }
-}
 
 impl Packed for Stamp {
     fn put(&self, before: Option<&Self>, out: &mut Vec<u8>) {

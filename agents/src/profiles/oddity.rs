@@ -34,6 +34,8 @@ pub enum Oddity {
     Placeholder,
     /// A subscription id or plan that is too long.
     Subscription,
+    /// A consent that is neither true nor false, or of something with no name or too long a one.
+    Consent,
 }
 
 /// How often each came.

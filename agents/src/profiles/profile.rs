@@ -5,16 +5,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     changes::{Changes, write_trait},
+    consent::Consents,
     days::Days,
     hours::Hours,
-    identifiers::Identifiers,
+    identifiers::{Identifiers, KnownIdentifier},
     messages::Messages,
-    newest::{LastWrites, Newest, Stamp, Write},
+    newest::{LastWrites, Newest, Write},
     oddity::{Bound, Bounds, Oddities},
     shop::Shop,
     touch::Touches,
 };
-use crate::vocabulary::{Feature, Millis, ProfileChanged, ProfileId, RhythmDelta};
+use crate::vocabulary::{Feature, Millis, ProfileChanged, ProfileId, RhythmDelta, Stamp};
 
 /// Traits kept, those last written.
 pub(super) const TRAITS_MAX: usize = 255;
@@ -22,6 +23,8 @@ pub(super) const TRAITS_MAX: usize = 255;
 pub(super) const GROUP_WRITES_MAX: usize = 50;
 /// Events kept for the timeline.
 pub(super) const TIMELINE_MAX: usize = 100;
+/// Identifiers of others remembered of one person.
+const DISPUTED_MAX: usize = 250;
 /// Between a group's id and the name of its trait.
 pub(super) const GROUP_MARK: char = '\0';
 
@@ -65,6 +68,9 @@ pub struct Profile {
     /// Engagement by channel.
     #[serde(rename = "m", skip_serializing_if = "Messages::is_empty")]
     pub messages: Messages,
+    /// What they have agreed to and refused.
+    #[serde(rename = "k", skip_serializing_if = "Consents::is_empty")]
+    pub consents: Consents,
     /// Where they came from.
     #[serde(rename = "f", skip_serializing_if = "Option::is_none")]
     pub touches: Option<Box<Touches>>,
@@ -77,6 +83,23 @@ pub struct Profile {
     /// Which collections were full.
     #[serde(rename = "b")]
     pub bounds: Bounds,
+    /// The entry that last began it anew, when it was parted; 0 for none.
+    #[serde(rename = "e", skip_serializing_if = "is_never")]
+    pub(super) begun_at: Seq,
+    /// The profiles that have become this one, each with the entry that began it anew and the one that
+    /// brought it here: what was said of them in between is in this profile.
+    #[serde(rename = "z", skip_serializing_if = "Vec::is_empty")]
+    pub(super) held: Vec<(ProfileId, Seq, Seq)>,
+    /// Nodes of identifiers they were seen with that belong to somebody else.
+    #[serde(rename = "x", skip_serializing_if = "Vec::is_empty")]
+    disputed: Vec<ProfileId>,
+    /// The decision by which it is on its way to another profile; 0 for none.
+    #[serde(rename = "w", skip_serializing_if = "is_never")]
+    pub(super) leaves_by: Seq,
+}
+
+fn is_never(seq: &Seq) -> bool {
+    *seq == 0
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -100,13 +123,16 @@ impl Profile {
         [newest, day, self.hours.touch(), shop].into_iter().fold(identifiers, usize::wrapping_add)
     }
 
-    /// Takes in the profile `other`, which is the same person; what that changes here.
-    pub(super) fn merge(&mut self, id: ProfileId, other: Self) -> ProfileChanged {
+    /// Takes in the profile `other`, which is the same person, with the entry at `seq`; what that changes here.
+    pub(super) fn merge(&mut self, id: ProfileId, other: Self, seq: Seq) -> ProfileChanged {
         self.id = Some(id);
         let mut changes = Changes::default();
         let before = self.features();
         let gaps_before = self.gaps();
         let gaps_of_other = other.gaps();
+        self.held.extend(other.id.map(|loser| (loser, other.begun_at, seq)));
+        self.held.extend(other.held);
+        other.disputed.into_iter().for_each(|node| self.dispute(node));
         self.bounds.merge(other.bounds);
         self.bounds.note(Bound::Identifiers, self.identifiers.merge(other.identifiers));
         for write in other.traits.into_writes() {
@@ -128,9 +154,10 @@ impl Profile {
         self.days.merge(&other.days);
         self.hours.merge(other.hours);
         if let Some(shop) = other.shop {
-            self.shop.get_or_insert_default().merge(*shop, &mut self.bounds);
+            self.shop.get_or_insert_default().merge(*shop, &mut self.days, &mut self.bounds);
         }
         self.messages.merge(&other.messages);
+        self.consents.merge(other.consents);
         if let Some(touches) = other.touches {
             self.touches.get_or_insert_default().merge(*touches);
         }
@@ -173,6 +200,7 @@ impl Profile {
             shop.features(&mut tell);
         }
         self.messages.features(&mut tell);
+        self.consents.features(&mut tell);
         features.sort_unstable_by_key(|(feature, _)| *feature);
         features
     }
@@ -195,10 +223,28 @@ impl Profile {
         groups
     }
 
-    /// The same with no timeline, to compare histories that came in another order.
+    /// The same with no places of the journal, to compare histories that came in another order.
     #[must_use]
     pub fn without_timeline(&self) -> Self {
-        Self { timeline: Newest::default(), ..self.clone() }
+        Self { timeline: Newest::default(), begun_at: 0, held: Vec::new(), disputed: Vec::new(), ..self.clone() }
+    }
+
+    /// Notes that an identifier they were seen with is somebody else's.
+    pub(super) fn dispute(&mut self, node: ProfileId) {
+        if !self.disputed.contains(&node) && self.disputed.len() < DISPUTED_MAX {
+            self.disputed.push(node);
+        }
+    }
+
+    /// Whether an identifier they were seen with was said to be somebody else's.
+    pub(super) fn is_disputed(&self, known: &KnownIdentifier) -> bool {
+        known.node().is_some_and(|node| self.disputed.contains(&node))
+    }
+
+    /// All its events' places in the journal, where it has few enough to know them.
+    pub(super) fn all_places(&self) -> Option<Vec<Seq>> {
+        let all = self.events as usize == self.timeline.len();
+        all.then(|| self.timeline.iter().map(|(_, seq)| *seq).collect())
     }
 
     /// The newest events, newest first: event time and place in the journal.

@@ -1,5 +1,7 @@
 //! Folding views, carts, orders and subscriptions into a person's [`Shop`].
 
+use std::borrow::Cow;
+
 use serde_json::value::RawValue;
 
 use super::{
@@ -8,11 +10,12 @@ use super::{
     json::{self, cut},
     money::{self, Currency, Micros},
     names::Running,
-    newest::{SOURCE_MAX, Stamp, Write},
+    newest::{SOURCE_MAX, Write},
     oddity::{Bound, Bounds, Oddities, Oddity},
+    orders::{Placed, Told},
     shop::{ProductTouch, Shop},
 };
-use crate::vocabulary::{Feature, RhythmDelta};
+use crate::vocabulary::{Feature, RhythmDelta, Stamp};
 
 const QUANTITY_MAX: u32 = 10_000;
 /// Longest id of a product or a subscription, in bytes.
@@ -75,7 +78,6 @@ impl Shop {
         let at_ms = around.stamp.0;
         let day = day_of(at_ms);
         let gaps_before = self.gaps();
-        around.changes.feature(Feature::ORDERS, count(&mut self.orders));
         if self.first_order_at.is_none_or(|first| at_ms < first) {
             self.first_order_at = Some(at_ms);
             around.changes.feature(Feature::FIRST_ORDER_AT, at_ms);
@@ -95,60 +97,64 @@ impl Shop {
             gaps: gaps.gaps - gaps_before.gaps,
             gaps_ms: gaps.gaps_ms.saturating_sub(gaps_before.gaps_ms),
         };
+        let [revenue, total, value, currency, products, id] =
+            json::pick(properties, &["revenue", "total", "value", "currency", "products", "order_id"]).values;
+        let value = value_of(revenue.or(total).or(value), currency, false, around.oddities);
+        let bought = products.map(|products| lines_of(products, around.oddities)).unwrap_or_default();
+        match self.tell_placed(id_of(id), false, value, around) {
+            Told::Stale => return,
+            Told::First => around.changes.feature(Feature::ORDERS, count(&mut self.orders)),
+            Told::Again(_) => {}
+        }
         if let Some(day) = around.days.at(day) {
             day.orders = day.orders.saturating_add(1);
         }
-        let [revenue, total, value, currency, products] =
-            json::pick(properties, &["revenue", "total", "value", "currency", "products"]).values;
-        self.add_value(revenue.or(total).or(value), currency, false, around);
-        if let Some(products) = products {
-            self.buy(products, around);
+        self.add_value(value, around);
+        for (product, quantity) in bought {
+            let touch = ProductTouch { stamp: around.stamp, product, quantity };
+            around.bounds.note(Bound::ProductsBought, self.bought.add(touch));
         }
     }
 
     pub(super) fn refund_order(&mut self, properties: &str, around: &mut Around<'_>) {
-        around.changes.feature(Feature::REFUNDS, count(&mut self.refunds));
-        let [revenue, total, value, currency] =
-            json::pick(properties, &["revenue", "total", "value", "currency"]).values;
-        self.add_value(revenue.or(total).or(value), currency, true, around);
+        let [revenue, total, value, currency, refund_id, order_id] =
+            json::pick(properties, &["revenue", "total", "value", "currency", "refund_id", "order_id"]).values;
+        let value = value_of(revenue.or(total).or(value), currency, true, around.oddities);
+        match self.tell_placed(id_of(refund_id).or_else(|| id_of(order_id)), true, value, around) {
+            Told::Stale => return,
+            Told::First => around.changes.feature(Feature::REFUNDS, count(&mut self.refunds)),
+            Told::Again(_) => {}
+        }
+        self.add_value(value, around);
     }
 
-    /// Adds an order's value, or takes a refund's off. A refund may be given as a negative amount.
-    fn add_value(
+    /// Takes in that an order or a refund is told; what an earlier telling had added is taken back.
+    fn tell_placed(
         &mut self,
-        amount: Option<&RawValue>,
-        currency: Option<&RawValue>,
+        id: Option<Cow<'_, str>>,
         refund: bool,
+        value: Option<(Currency, Micros)>,
         around: &mut Around<'_>,
-    ) {
-        let Some(amount) = amount else { return };
-        let Some(amount) = money::amount(amount) else { return around.oddities.count(Oddity::Amount) };
-        if amount < 0 && !refund {
-            return around.oddities.count(Oddity::NegativeAmount);
+    ) -> Told {
+        let Some(id) = id else { return Told::First };
+        let told = self.placed.tell(Placed { id: id.into(), refund, stamp: around.stamp, value });
+        if let Told::Again(void) = &told {
+            self.take_back(void, around.days);
+            if let Some((currency, _)) = void.value {
+                let sum = self.value.get(currency).map_or(0, Micros::number);
+                around.changes.feature(Feature::value(currency.0), sum);
+            }
         }
-        let code = currency.map(|currency| json::text(currency).unwrap_or_default());
-        let currency = code.map_or(Some(Currency::DEFAULT), |code| Currency::from_code(&code));
-        let Some(currency) = currency else { return around.oddities.count(Oddity::Currency) };
-        let amount = Micros(i128::from(if refund { -amount.abs() } else { amount }));
-        if amount.0 == 0 {
-            return;
-        }
+        told
+    }
+
+    fn add_value(&mut self, value: Option<(Currency, Micros)>, around: &mut Around<'_>) {
+        let Some((currency, amount)) = value else { return };
         around.bounds.note(Bound::Currencies, self.value.add(currency, amount));
-        if let Some(sum) = self.value.get(currency) {
-            around.changes.feature(Feature::value(currency.0), sum.number());
-        }
+        let sum = self.value.get(currency).map_or(0, Micros::number);
+        around.changes.feature(Feature::value(currency.0), sum);
         if let Some(day) = around.days.at(day_of(around.stamp.0)) {
             day.value.add(currency, amount);
-        }
-    }
-
-    fn buy(&mut self, products: &RawValue, around: &mut Around<'_>) {
-        let Some(lines) = json::elements(products) else { return around.oddities.count(Oddity::WrongType) };
-        for line in lines.into_iter().take(LINES_MAX) {
-            if let Some((product, quantity)) = product_of(line.get(), around.oddities) {
-                let touch = ProductTouch { stamp: around.stamp, product, quantity };
-                around.bounds.note(Bound::ProductsBought, self.bought.add(touch));
-            }
         }
     }
 
@@ -194,6 +200,45 @@ impl Shop {
             around.changes.feature(Feature::SUBSCRIPTION_ACTIVE, now.into());
         }
     }
+}
+
+/// What an order adds to a person's value, or a refund takes off it; none for nought. A refund may be given
+/// as a negative amount.
+fn value_of(
+    amount: Option<&RawValue>,
+    currency: Option<&RawValue>,
+    refund: bool,
+    oddities: &mut Oddities,
+) -> Option<(Currency, Micros)> {
+    let Some(amount) = money::amount(amount?) else {
+        oddities.count(Oddity::Amount);
+        return None;
+    };
+    if amount < 0 && !refund {
+        oddities.count(Oddity::NegativeAmount);
+        return None;
+    }
+    let code = currency.map(|currency| json::text(currency).unwrap_or_default());
+    let Some(currency) = code.map_or(Some(Currency::DEFAULT), |code| Currency::from_code(&code)) else {
+        oddities.count(Oddity::Currency);
+        return None;
+    };
+    let amount = Micros(i128::from(if refund { -amount.abs() } else { amount }));
+    (amount.0 != 0).then_some((currency, amount))
+}
+
+/// The products of an order, and how many of each.
+fn lines_of(products: &RawValue, oddities: &mut Oddities) -> Vec<(Box<str>, i32)> {
+    let Some(lines) = json::elements(products) else {
+        oddities.count(Oddity::WrongType);
+        return Vec::new();
+    };
+    lines.into_iter().take(LINES_MAX).filter_map(|line| product_of(line.get(), oddities)).collect()
+}
+
+/// The id of an order or a refund, where it has a usable one.
+fn id_of(value: Option<&RawValue>) -> Option<Cow<'_, str>> {
+    value.and_then(json::text_or_number).filter(|id| !id.is_empty() && id.len() <= ID_MAX)
 }
 
 /// The product an object names, and how many of it.

@@ -3,13 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    days::{CURRENCIES_MAX, Sums},
-    newest::{LastWrites, Newest, Stamp},
+    days::{CURRENCIES_MAX, Days, Sums, day_of},
+    money::Micros,
+    newest::{LastWrites, Newest},
     oddity::{Bound, Bounds},
+    orders::{Placed, PlacedOrders},
 };
 use crate::{
     packing::{Packed, put_number, put_text, take_number, take_text},
-    vocabulary::{Feature, Millis, RhythmDelta},
+    vocabulary::{Feature, Millis, RhythmDelta, Stamp},
 };
 
 /// Days with an order kept, the newest.
@@ -116,6 +118,9 @@ pub struct Shop {
     /// Subscriptions and trials by name; the value is `active`, `paused` or `ended`.
     #[serde(rename = "s", skip_serializing_if = "LastWrites::is_empty")]
     pub(super) subscriptions: LastWrites<SUBSCRIPTIONS_MAX>,
+    /// The newest orders and refunds that came with an id.
+    #[serde(rename = "i", skip_serializing_if = "PlacedOrders::is_empty")]
+    pub(super) placed: PlacedOrders,
 }
 
 /// A product among the newest views and purchases.
@@ -212,7 +217,8 @@ impl Shop {
         subscriptions.any(|write| write.name.starts_with("subscription:") && write.value == "active")
     }
 
-    pub(super) fn merge(&mut self, other: Self, bounds: &mut Bounds) {
+    /// Takes in another person's; `days` are those of both already.
+    pub(super) fn merge(&mut self, other: Self, days: &mut Days, bounds: &mut Bounds) {
         let sum = |own: &mut u32, other: u32| *own = own.saturating_add(other);
         sum(&mut self.orders, other.orders);
         sum(&mut self.refunds, other.refunds);
@@ -241,6 +247,29 @@ impl Shop {
             self.subscriptions.set(write);
             bounds.note(Bound::Subscriptions, self.subscriptions.take_surplus().is_none());
         }
+        for void in self.placed.merge(other.placed) {
+            self.take_back(&void, days);
+            let count = if void.refund { &mut self.refunds } else { &mut self.orders };
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// Takes back what an order, or a refund, had added: it was told again.
+    pub(super) fn take_back(&mut self, void: &Placed, days: &mut Days) {
+        let day = day_of(void.stamp.0);
+        if let Some((currency, amount)) = void.value {
+            self.value.add(currency, Micros(-amount.0));
+            if let Some(day) = days.at(day) {
+                day.value.add(currency, Micros(-amount.0));
+            }
+        }
+        if void.refund {
+            return;
+        }
+        if let Some(day) = days.at(day) {
+            day.orders = day.orders.saturating_sub(1);
+        }
+        self.bought.retain(|touch| touch.stamp != void.stamp);
     }
 
     pub(super) fn features(&self, tell: &mut dyn FnMut(Feature, i64)) {

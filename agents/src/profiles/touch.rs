@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{json, newest::Stamp};
-use crate::vocabulary::Millis;
+use super::json;
+use crate::vocabulary::{Millis, Stamp};
 
 const TEXT_MAX: usize = 1024;
 

@@ -31,33 +31,33 @@ impl OnMany<BackfillPage> for Segmentation {
             step.unchanged();
             return Ok(());
         };
-        let mut events: Vec<(Seq, ProfileId)> = Vec::new();
+        let mut events: Vec<(Seq, Seq, ProfileId)> = Vec::new();
         let next = step.look_back(event.next, event.version, PAGE_ENTRIES, |past| {
             if past.is_own()
                 && let Some(changed) = past.get::<ProfileChanged>()?
                 && changed.event != 0
             {
-                events.push((changed.event, changed.profile));
+                events.push((changed.event, past.seq(), changed.profile));
             }
             Ok(())
         })?;
         // In the order they lie in the journal: neighbours are read together.
         events.sort_unstable();
         let mut by_profile: BTreeMap<ProfileId, Vec<PastEvent>> = BTreeMap::new();
-        for (seq, profile) in events {
-            let additions = additions(definitions, place, seq, step)?;
+        for (event, said, profile) in events {
+            let additions = additions(definitions, place, event, step)?;
             if !additions.is_empty() {
-                by_profile.entry(profile).or_default().push((seq, additions));
+                by_profile.entry(profile).or_default().push(PastEvent { event, said, additions });
             }
         }
-        for (profile, events) in by_profile {
-            if let Some(profile) = keys.moved_to(&profile)? {
-                let events = events.iter().map(|(seq, _)| *seq).collect();
+        for (of, events) in by_profile {
+            if let Some(profile) = keys.moved_to(&of)? {
+                let events = events.iter().map(|past| (past.said, past.event)).collect();
                 let BackfillPage { segment, version, .. } = event.body.clone();
-                step.publish(BackfillForwarded { segment, version, profile, events });
+                step.publish(BackfillForwarded { segment, version, of, profile, events });
                 continue;
             }
-            fold_events(keys, definitions, profile, events)?;
+            fold_events(keys, definitions, of, &of, events)?;
         }
         if next > event.version {
             step.publish(BackfillDone { segment: event.segment.clone(), version: event.version, worker: event.worker });
@@ -88,10 +88,11 @@ impl OnMany<BackfillForwarded> for Segmentation {
             return Ok(());
         }
         let mut events = Vec::new();
-        for seq in &event.events {
-            events.push((*seq, additions(definitions, place, *seq, step)?));
+        for (said, place_of_event) in &event.events {
+            let additions = additions(definitions, place, *place_of_event, step)?;
+            events.push(PastEvent { event: *place_of_event, said: *said, additions });
         }
-        fold_events(keys, definitions, *profile, events)?;
+        fold_events(keys, definitions, event.of, profile, events)?;
         if segment.ready {
             keys.change(profile, |person| {
                 look_again(person, definitions, &[place], Trigger::Definition, step);
@@ -108,8 +109,15 @@ fn still_filling<'a>(definitions: &'a Definitions, id: &str, version: Seq) -> Op
     (segment.version == version && !segment.ready && !segment.removed).then_some((place, segment))
 }
 
-/// An event of the past, and what it adds to which measures.
-type PastEvent = (Seq, Vec<(u32, Addition)>);
+/// An event of the past.
+struct PastEvent {
+    /// Its place.
+    event: Seq,
+    /// The place of what was said of it.
+    said: Seq,
+    /// What it adds to which measures.
+    additions: Vec<(u32, Addition)>,
+}
 
 /// What the event at `seq` adds to the measures that are new with a segment.
 fn additions(
@@ -122,20 +130,24 @@ fn additions(
     Ok(definitions.additions(place, &mut Look::new(tracked.body()?), step.now_ms()))
 }
 
+/// Folds what was said of `of`, which is `profile` now.
 fn fold_events(
     keys: &mut Keys<'_, Segmentation>,
     definitions: &Definitions,
-    profile: ProfileId,
+    of: ProfileId,
+    profile: &ProfileId,
     mut events: Vec<PastEvent>,
 ) -> Result<(), AgentError> {
-    let forgotten = keys.forgotten_at(&profile)?;
-    events.retain(|(seq, _)| *seq > forgotten);
+    let forgotten = keys.forgotten_at(profile)?;
+    events.retain(|past| past.event > forgotten);
     if events.is_empty() {
         return Ok(());
     }
-    keys.change(&profile, |person| {
-        for (_, additions) in events {
-            definitions.add_past(person, additions);
+    keys.change(profile, |person| {
+        for past in events {
+            if !person.is_void(of, past.said) {
+                definitions.add_past(person, past.additions);
+            }
         }
         Ok(())
     })?;

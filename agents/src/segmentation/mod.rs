@@ -16,6 +16,7 @@ mod evaluate;
 mod index;
 mod instant;
 mod measure;
+mod parting;
 mod person;
 mod plan;
 mod preview;
@@ -53,7 +54,7 @@ use self::{
 };
 use crate::{
     rhythm::RhythmFitted,
-    vocabulary::{ProfileChanged, ProfileId, ProfileMerged, Tracked},
+    vocabulary::{ProfileChanged, ProfileId, ProfileMerged, ProfileParted, ProfileSettled, Tracked},
 };
 
 /// Persons looked at in one page of a sweep.
@@ -84,7 +85,9 @@ impl Agent for Segmentation {
         routes.on(|changed: &ProfileChanged| changed.profile);
         routes.touches(|changed: &ProfileChanged| changed.profile);
         routes.on(|due: &MembershipDue| due.profile);
-        routes.merges(|merged: &ProfileMerged| (merged.loser, merged.winner));
+        routes.on(|settled: &ProfileSettled| settled.profile);
+        routes.on_many::<ProfileMerged>();
+        routes.on_many::<ProfileParted>();
         routes.on_shared::<SegmentDefined>();
         routes.on_shared::<SegmentRemoved>();
         routes.on_shared::<RhythmFitted>();

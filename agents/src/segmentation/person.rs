@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use impresario_runtime::store::TimerKey;
+use impresario_runtime::store::{Seq, TimerKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::measure::Measured;
 use crate::{
     packing::{Packed, put_count, put_number, take_count, take_number},
-    vocabulary::{Feature, Millis, ProfileChanged, ProfileId},
+    vocabulary::{Feature, Millis, ProfileChanged, ProfileId, ProfileParted},
 };
 
 /// One person, as far as segments look at them. Changed by entries of the journal alone.
@@ -29,6 +29,23 @@ pub struct Person {
     /// The timer that looks again; never later than any standing's `until`.
     #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
     pub(super) wake: Option<TimerKey>,
+    /// The decision that last began it anew; 0 for none.
+    #[serde(rename = "b", default, skip_serializing_if = "is_never")]
+    pub(super) decided: Seq,
+    /// It was begun anew, and its events are still being told again.
+    #[serde(rename = "a", default, skip_serializing_if = "is_false")]
+    pub(super) settling: bool,
+    /// What was said of these profiles before the entry is void: it was told again.
+    #[serde(rename = "v", default, skip_serializing_if = "Vec::is_empty")]
+    void: Vec<(ProfileId, Seq)>,
+}
+
+fn is_never(seq: &Seq) -> bool {
+    *seq == 0
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// How a person stands to one segment; a person who is outside for good has none.
@@ -123,6 +140,11 @@ impl Person {
         }
     }
 
+    /// Whether no event of theirs is known.
+    pub(super) fn is_nobody(&self) -> bool {
+        self.feature(Feature::EVENTS).is_none()
+    }
+
     pub(super) fn measured(&self, measure: u32) -> Option<&Measured> {
         let place = self.measures.binary_search_by_key(&measure, |(known, _)| *known).ok()?;
         self.measures.get(place).map(|(_, measured)| measured)
@@ -174,9 +196,32 @@ impl Person {
         }
     }
 
+    /// Begins anew, with the entry at `seq`: nothing is known, but what it stood in stands for now.
+    pub(super) fn begin_again(&mut self, old: Self, parted: &ProfileParted, seq: Seq) {
+        let Self { standings, wake, profile, void, .. } = old;
+        *self = Self { standings, wake, profile, void, decided: parted.decided, settling: true, ..Self::default() };
+        for id in parted.held.iter().chain([&parted.profile]) {
+            self.void.retain(|(known, _)| known != id);
+            self.void.push((*id, seq));
+        }
+    }
+
+    /// Whether what the entry at `seq` says of `profile` has been told again since.
+    pub(super) fn is_void(&self, profile: ProfileId, seq: Seq) -> bool {
+        self.void.iter().any(|(known, since)| *known == profile && seq < *since)
+    }
+
     /// Takes in the measures of somebody who turned out to be this person. Features and traits come
     /// with the profile's own change; memberships are looked at anew.
     pub(super) fn merge_measures(&mut self, other: &mut Self) {
+        self.settling |= other.settling;
+        for (id, seq) in std::mem::take(&mut other.void) {
+            match self.void.iter_mut().find(|(known, _)| *known == id) {
+                // Who was a person of their own knows best what was said of them.
+                Some((_, since)) => *since = if other.profile == Some(id) { seq } else { seq.max(*since) },
+                None => self.void.push((id, seq)),
+            }
+        }
         for (measure, measured) in std::mem::take(&mut other.measures) {
             match self.measures.binary_search_by_key(&measure, |(known, _)| *known) {
                 Ok(place) => {

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     rhythm::RhythmFitted,
-    vocabulary::{Millis, ProfileChanged, ProfileId, ProfileMerged, Tracked},
+    vocabulary::{Millis, ProfileChanged, ProfileId, ProfileMerged, ProfileParted, Tracked},
 };
 
 /// Chunks of the journal kept at hand: an event and the change it made lie close together.
@@ -113,6 +113,7 @@ fn people(
     let mut people: BTreeMap<ProfileId, Person> = BTreeMap::new();
     let changed_topic = journal.known_name(ProfileChanged::NAME);
     let merged_topic = journal.known_name(ProfileMerged::NAME);
+    let parted_topic = journal.known_name(ProfileParted::NAME);
     let rhythm_topic = journal.known_name(RhythmFitted::NAME);
     let forgotten_topic = journal.known_name(SubjectForgotten::NAME);
     let mut at_hand: VecDeque<Arc<Chunk>> = VecDeque::new();
@@ -138,13 +139,20 @@ fn people(
                 }
             } else if Some(entry.topic) == merged_topic {
                 let merged: &ProfileMerged = entry.decode(ProfileMerged::VERSION)?;
-                if let Some(mut loser) = people.remove(&merged.loser) {
+                let overtaken = people.get(&merged.loser).is_some_and(|person| person.decided > merged.decided);
+                if !overtaken && let Some(mut loser) = people.remove(&merged.loser) {
                     people.entry(merged.winner).or_default().merge_measures(&mut loser);
                 }
             } else if Some(entry.topic) == forgotten_topic {
                 let forgotten: &SubjectForgotten = entry.decode(SubjectForgotten::VERSION)?;
                 for subject in &forgotten.subjects {
                     people.remove(&ProfileId(subject.0));
+                }
+            } else if Some(entry.topic) == parted_topic {
+                let parted: &ProfileParted = entry.decode(ProfileParted::VERSION)?;
+                people.remove(&parted.profile);
+                if parted.heir.is_none() {
+                    people.entry(parted.profile).or_default().begin_again(Person::default(), parted, entry.seq);
                 }
             } else if Some(entry.topic) == rhythm_topic {
                 definitions.set_rhythm(entry.decode::<RhythmFitted>(RhythmFitted::VERSION)?.clone());

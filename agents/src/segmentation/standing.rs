@@ -30,7 +30,7 @@ pub(super) fn look_again(
     by: Trigger,
     step: &mut Step<'_>,
 ) {
-    if segments.is_empty() || person.profile.is_none() {
+    if segments.is_empty() || person.profile.is_none() || person.settling {
         return;
     }
     let now = step.now_ms();
@@ -95,12 +95,13 @@ fn truth_of(person: &Person, definitions: &Definitions, place: u32, now: Millis)
 
 /// Whether looking at `segments` again would change anything.
 pub(super) fn would_change(person: &Person, definitions: &Definitions, segments: &[u32], now: Millis) -> bool {
-    segments.iter().any(|place| {
-        let Some(truth) = truth_of(person, definitions, *place, now) else { return false };
-        let standing = person.standing(*place);
-        let until = standing.and_then(|standing| standing.until).unwrap_or(FOREVER);
-        truth.holds != standing.is_some_and(|standing| standing.since.is_some()) || truth.until != until
-    })
+    !person.settling
+        && segments.iter().any(|place| {
+            let Some(truth) = truth_of(person, definitions, *place, now) else { return false };
+            let standing = person.standing(*place);
+            let until = standing.and_then(|standing| standing.until).unwrap_or(FOREVER);
+            truth.holds != standing.is_some_and(|standing| standing.since.is_some()) || truth.until != until
+        })
 }
 
 fn tell(
@@ -156,6 +157,10 @@ pub(super) fn time_has_come(person: &mut Person, definitions: &Definitions, step
         return;
     }
     person.wake = None;
+    if person.settling {
+        // All is looked at once everything has been told again.
+        return;
+    }
     let due: Vec<u32> = person
         .standings
         .iter()

@@ -183,8 +183,12 @@ impl Topic for BackfillDone {
 pub(super) struct BackfillForwarded {
     pub(super) segment: Box<str>,
     pub(super) version: Seq,
+    /// Of whom it was said that an event is theirs.
+    pub(super) of: ProfileId,
+    /// Who that has become.
     pub(super) profile: ProfileId,
-    pub(super) events: Vec<Seq>,
+    /// Places of what was said, each with the event's.
+    pub(super) events: Vec<(Seq, Seq)>,
 }
 
 impl Topic for BackfillForwarded {

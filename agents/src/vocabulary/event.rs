@@ -113,6 +113,17 @@ impl Tracked {
     }
 }
 
+/// When something was said: event time, and what breaks a tie the same way in every order of arrival.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Stamp(pub Millis, pub u32);
+
+impl Stamp {
+    /// The stamp of an event: its time and its place among those of that instant.
+    pub fn of(event: &Tracked) -> Self {
+        Self(event.at_ms, event.tie())
+    }
+}
+
 impl Topic for Tracked {
     const NAME: &'static str = "event.tracked";
 

@@ -115,6 +115,10 @@ features! {
         last_opened_at = 38 "last_opened_at" Instant,
         /// When a message was last clicked on a channel.
         last_clicked_at = 39 "last_clicked_at" Instant,
+        /// 1 where the person has agreed to messages on a channel, and none of their identifiers has refused.
+        consented = 40 "consented" Count,
+        /// 1 where the person has refused messages on a channel.
+        refused = 41 "refused" Count,
     }
 }
 

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::ProfileId;
+use super::{ProfileId, email};
 
 /// What sort of thing identifies a person.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ pub struct Identifier {
     /// What sort it is.
     #[serde(rename = "k")]
     pub kind: IdentifierKind,
-    /// Its text: an e-mail address in lower case, a phone number as digits with a leading `+` where it
+    /// Its text: an e-mail address normalised, a phone number as digits with a leading `+` where it
     /// had one, anything else as it came.
     #[serde(rename = "v")]
     pub value: Box<str>,
@@ -64,7 +64,7 @@ impl Identifier {
     /// An identifier out of its text; `None` where nothing of it is left.
     pub fn new(kind: IdentifierKind, text: &str) -> Option<Self> {
         let value: String = match kind {
-            IdentifierKind::Email => text.trim().to_lowercase(),
+            IdentifierKind::Email => email::normalise(text)?,
             IdentifierKind::Phone => {
                 let plus = text.trim_start().starts_with('+').then_some('+');
                 plus.into_iter().chain(text.chars().filter(char::is_ascii_digit)).collect()
@@ -72,7 +72,6 @@ impl Identifier {
             _ => text.to_owned(),
         };
         let usable = match kind {
-            IdentifierKind::Email => value.contains('@'),
             IdentifierKind::Phone => value.len() >= 5,
             _ => !value.is_empty(),
         };

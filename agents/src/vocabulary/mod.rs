@@ -1,5 +1,6 @@
 //! The words every agent shares: customer events, identifiers, profiles, instants, raw JSON.
 
+mod email;
 mod event;
 mod feature;
 mod identifier;
@@ -7,12 +8,12 @@ mod ids;
 mod json;
 mod profile;
 
-pub use event::{EventKind, KeptNode, Tracked};
+pub use event::{EventKind, KeptNode, Stamp, Tracked};
 pub use feature::{Channel, Feature, Unit};
 pub use identifier::{Identifier, IdentifierKind};
 pub use ids::{ProfileId, ProfileIdError};
 pub use json::RawJson;
-pub use profile::{ProfileChanged, ProfileMerged, RhythmDelta};
+pub use profile::{ProfileChanged, ProfileMerged, ProfileParted, ProfileSettled, RhythmDelta};
 
 /// A text that is part of an event: short ones need no memory of their own.
 pub type Text = smol_str::SmolStr;

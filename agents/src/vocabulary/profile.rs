@@ -63,6 +63,8 @@ pub struct ProfileMerged {
     pub loser: ProfileId,
     /// The profile that goes on.
     pub winner: ProfileId,
+    /// The decision's place in the journal.
+    pub decided: Seq,
 }
 
 impl Topic for ProfileMerged {
@@ -80,5 +82,52 @@ impl Topic for ProfileMerged {
 
     fn joins(&self) -> Option<[SubjectId; 2]> {
         Some([self.loser.into(), self.winner.into()])
+    }
+}
+
+/// A profile begins anew: it turned out to be several people. What was said of it before is void, and its
+/// events are told again of whose they are. What it stood in stands until [`ProfileSettled`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileParted {
+    /// The profile.
+    pub profile: ProfileId,
+    /// The profile that goes on in its stead, where it is none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heir: Option<ProfileId>,
+    /// The profiles that had become it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<ProfileId>,
+    /// The decision's place in the journal.
+    pub decided: Seq,
+}
+
+impl Topic for ProfileParted {
+    const NAME: &'static str = "profile.parted";
+
+    fn partition(&self) -> Option<u16> {
+        Some(self.profile.partition())
+    }
+
+    fn subject(&self) -> Option<SubjectId> {
+        Some(self.profile.into())
+    }
+}
+
+/// All events of a profile that began anew have been told again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileSettled {
+    /// The profile.
+    pub profile: ProfileId,
+}
+
+impl Topic for ProfileSettled {
+    const NAME: &'static str = "profile.settled";
+
+    fn partition(&self) -> Option<u16> {
+        Some(self.profile.partition())
+    }
+
+    fn subject(&self) -> Option<SubjectId> {
+        Some(self.profile.into())
     }
 }

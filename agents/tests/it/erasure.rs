@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use impresario_agents::{
-    profiles::IdentityConflict,
+    identity::IdentityConflict,
     segmentation::{Members, Preview, SegmentDefined, members_at, preview},
     suppression::{AddressHash, Suppressions, WhySuppressed, verdict},
     troupe,
@@ -197,8 +197,10 @@ fn nothing_is_held_of_an_erased_person_and_a_replay_does_not_bring_them_back() {
         }
         let of_others = |driver: &mut Driver| {
             let mut all = states(driver);
-            all.retain(|(agent, key), _| {
-                agent != "segment-sizes" && *key != anna().to_string() && agent != "suppressions"
+            let annas = anna().0.to_string();
+            all.retain(|(agent, key), state| {
+                let not_hers = *key != anna().to_string() && !(agent == "identity" && state.contains(&annas));
+                agent != "segment-sizes" && not_hers && agent != "suppressions"
             });
             all
         };

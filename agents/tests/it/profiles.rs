@@ -5,4 +5,6 @@ mod history;
 mod hostile;
 mod identity;
 mod order;
+mod parting;
 mod shuffled;
+mod who;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use impresario_agents::{
+    identity::{Identity, Quarantine},
     profiles::{Profile, Profiles},
     vocabulary::{EventKind, Identifier, IdentifierKind, KeptNode, Millis, ProfileId, RawJson, Tracked},
 };
@@ -84,7 +85,12 @@ pub(crate) fn driver(journal: &Arc<Journal>, troupe: Troupe) -> Driver {
 
 /// The profiles agent alone.
 pub(crate) fn profiles(workers: usize) -> Driver {
-    driver(&journal(), Troupe::new().agent_with_workers(Profiles, workers))
+    driver(&journal(), people(Troupe::new(), workers))
+}
+
+/// A troupe with the agents that find out who is who.
+pub(crate) fn people(troupe: Troupe, workers: usize) -> Troupe {
+    troupe.agent_with_workers(Profiles, workers).agent(Identity).agent(Quarantine)
 }
 
 /// Sends events, all before any is folded.
@@ -102,7 +108,7 @@ pub(crate) fn node(kind: IdentifierKind, text: &str) -> ProfileId {
 
 /// The live profile behind a node.
 pub(crate) fn profile(driver: &mut Driver, from: ProfileId) -> Option<Profile> {
-    let mut at = from;
+    let mut at = person(driver, from);
     loop {
         let (found, next) = driver
             .read::<Profiles, _>(&at, |reading| (reading.get(&at).unwrap().cloned(), reading.moved_to(&at).unwrap()))
@@ -112,9 +118,16 @@ pub(crate) fn profile(driver: &mut Driver, from: ProfileId) -> Option<Profile> {
                 assert!(next < at, "a pointer goes from the higher number to the lower");
                 at = next;
             }
-            None => return found,
+            None => return found.filter(|found| found.events > 0),
         }
     }
+}
+
+/// Whose a node is.
+pub(crate) fn person(driver: &mut Driver, node: ProfileId) -> ProfileId {
+    driver
+        .read::<Identity, _>(&node, |reading| reading.get(&node).unwrap().map_or(node, |found| found.person(node)))
+        .unwrap()
 }
 
 /// The profile of a user id.

@@ -1,7 +1,7 @@
 //! `impresario export`: writes out what is in a data directory, for other programs.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     fs::File,
     io::{self, BufWriter, Write},
@@ -11,7 +11,8 @@ use std::{
 
 use clap::{Args, Subcommand, ValueEnum};
 use impresario_agents::{
-    profiles::{Found, Profiles, look_at, node_of},
+    identity::Identity,
+    profiles::{Found, KnownIdentifier, Profiles, look_at, node_of},
     segmentation::{Definitions, Segmentation},
     vocabulary::{IdentifierKind, ProfileId, Tracked},
 };
@@ -291,8 +292,10 @@ fn everything(driver: &mut Driver, id: ProfileId, mut out: Box<dyn Write>) -> Re
     let now_ms = driver.now_ms();
     let memberships = segments_of(driver, &[id])?.remove(&id).unwrap_or_default().into_iter();
     let memberships = memberships.map(|(segment, since_ms)| Membership { segment: segment.into(), since_ms }).collect();
+    let worker = impresario_runtime::AgentKey::partition(&id) as usize % driver.workers::<Profiles>();
+    let disputed = disputed_of(driver, worker, &[id])?.remove(&id).unwrap_or_default();
     let view = driver.read::<Profiles, _>(&id, |reading| {
-        Ok(reading.get(&id)?.map(|profile| person_view(id, profile, memberships, now_ms)))
+        Ok(reading.get(&id)?.map(|profile| person_view(id, profile, memberships, &disputed, now_ms)))
     })?;
     out.write_all(&profile_line(&view.map_err(unreadable)?).map_err(unsaid)?).map_err(unwritten)?;
     for status in driver.status() {
@@ -318,14 +321,16 @@ fn profiles(driver: &mut Driver, mut rows: Rows) -> Result<u64, CommandError> {
     let mut written = 0;
     each_page(driver, |driver, worker, people| {
         let mut segments = segments_of(driver, people)?;
+        let disputed = disputed_of(driver, worker, people)?;
         let views = driver.read_worker::<Profiles, _>(worker, |reading| {
             let mut views = Vec::with_capacity(people.len());
             for person in people {
                 let memberships = segments.remove(person).unwrap_or_default();
                 let memberships =
                     memberships.into_iter().map(|(segment, since_ms)| Membership { segment: segment.into(), since_ms });
-                if let Some(profile) = reading.get(person)? {
-                    views.push(person_view(*person, profile, memberships.collect(), now_ms));
+                if let Some(profile) = reading.get(person)?.filter(|profile| profile.events > 0) {
+                    let disputed = disputed.get(person).cloned().unwrap_or_default();
+                    views.push(person_view(*person, profile, memberships.collect(), &disputed, now_ms));
                 }
             }
             Ok::<_, AgentError>(views)
@@ -355,6 +360,32 @@ fn segments_of(driver: &mut Driver, people: &[ProfileId]) -> Result<Segments, Co
     }
     Ok(all)
 }
+
+/// The identifiers people were seen with that are somebody else's.
+fn disputed_of(driver: &mut Driver, worker: usize, people: &[ProfileId]) -> Result<Disputed, CommandError> {
+    let nodes = driver.read_worker::<Profiles, _>(worker, |reading| {
+        let mut nodes = Vec::new();
+        for person in people {
+            let known =
+                reading.get(person)?.map(|profile| profile.identifiers.iter().filter_map(KnownIdentifier::node));
+            nodes.extend(known.into_iter().flatten().map(|node| (*person, node)));
+        }
+        Ok::<_, AgentError>(nodes)
+    })?;
+    let nodes = nodes.map_err(unreadable)?;
+    let found = driver.read_worker::<Identity, _>(0, |reading| {
+        let mut found = Disputed::new();
+        for (person, node) in nodes {
+            if reading.get(&node)?.is_some_and(|known| known.person(node) != person) {
+                found.entry(person).or_default().insert(node);
+            }
+        }
+        Ok::<_, AgentError>(found)
+    })?;
+    found.map_err(unreadable)
+}
+
+type Disputed = BTreeMap<ProfileId, BTreeSet<ProfileId>>;
 
 fn is_defined(driver: &mut Driver, segment: &str) -> Result<bool, RuntimeError> {
     driver.read_worker::<Segmentation, _>(0, |reading| {

@@ -9,7 +9,7 @@ use axum::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::agents::condition;
+use super::{agents::condition, identities};
 use crate::{app::App, problem::Problem};
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -28,6 +28,10 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 )]
 async fn metrics(State(app): State<Arc<App>>) -> Response {
     let mut text = Text::default();
+    if let Ok((standing, released)) = identities::counts(&app).await {
+        text.single("identifiers_quarantined", "gauge", "Identifiers that glue nobody any more.", standing);
+        text.single("identifiers_released", "gauge", "Identifiers an operator has released.", released);
+    }
     journal(&app, &mut text);
     backups(&app, &mut text);
     sources(&app, &mut text);

@@ -1,11 +1,13 @@
 //! The control API: one file a resource, each with its shapes beside its handlers.
 
+mod accounts;
 mod agents;
 mod backups;
 mod condition;
 mod erasures;
 mod goals;
 mod health;
+mod identities;
 mod keys;
 mod letters;
 mod metrics;

@@ -18,7 +18,9 @@ use utoipa::{
 };
 use utoipa_axum::router::OpenApiRouter;
 
-use super::{agents, backups, erasures, goals, health, keys, letters, metrics, profiles, segments, sources};
+use super::{
+    accounts, agents, backups, erasures, goals, health, identities, keys, letters, metrics, profiles, segments, sources,
+};
 use crate::{app::App, ingest::handlers};
 
 #[derive(OpenApi)]
@@ -35,6 +37,7 @@ use crate::{app::App, ingest::handlers};
     tags(
         (name = "ingest", description = "Events in, as Segment's clients send them"),
         (name = "profiles", description = "Customers, by any identifier"),
+        (name = "accounts", description = "Companies, households, teams: what `group` calls name"),
         (name = "segments", description = "Who is in which segment, exactly, at every instant"),
         (name = "goals", description = "What is wanted"),
         (name = "agents", description = "The troupe at work"),
@@ -63,6 +66,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(handlers::router())
         .merge(profiles::router())
         .merge(erasures::router())
+        .merge(identities::router())
+        .merge(accounts::router())
         .merge(segments::router())
         .merge(goals::router())
         .merge(agents::router())

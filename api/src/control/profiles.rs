@@ -3,16 +3,18 @@
 mod export;
 mod person;
 mod timeline;
+mod unmerge;
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Extension, Json, extract::State, http::StatusCode, response::Response};
 use impresario_agents::{
-    profiles::{Found, Profile, Profiles, look_at, node_of},
+    identity::Identity,
+    profiles::{Found, KnownIdentifier, Profile, Profiles, look_at, node_of},
     segmentation::{Definitions, Segmentation},
     vocabulary::ProfileId,
 };
-use impresario_runtime::AgentError;
+use impresario_runtime::{AgentError, Reading};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -112,6 +114,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(one, erase))
         .routes(routes!(events))
         .routes(routes!(export))
+        .routes(routes!(unmerge::unmerge))
 }
 
 /// All profiles, page by page.
@@ -137,18 +140,18 @@ async fn list(State(app): State<Arc<App>>, Query(query): Query<PageQuery>) -> Re
             let keys = reading.keys_from(&from, left)?;
             let mut page = Vec::with_capacity(keys.len());
             for id in keys {
-                if let Some(profile) = reading.get(&id)? {
-                    page.push(row(id, profile));
-                }
+                // A node that was only begun, for a profile on its way to it, is nobody yet.
+                let profile = reading.get(&id)?;
+                page.push((id, profile.filter(|profile| profile.events > 0).map(|profile| row(id, profile))));
             }
             Ok::<_, AgentError>(page)
         });
         let page = page.await??;
         place = match page.last() {
-            Some(last) if page.len() == left => Cursor { worker: place.worker, after: Some(last.id.0) },
+            Some((last, _)) if page.len() == left => Cursor { worker: place.worker, after: Some(*last) },
             _ => Cursor { worker: place.worker + 1, after: None },
         };
-        rows.extend(page);
+        rows.extend(page.into_iter().filter_map(|(_, row)| row));
     }
     let next = (place.worker < workers).then(|| place.to_string());
     Ok(Json(ProfileList { profiles: rows, next }))
@@ -184,7 +187,8 @@ fn row(id: ProfileId, profile: &Profile) -> ProfileRow {
 async fn one(State(app): State<Arc<App>>, PathText(id): PathText) -> Result<Json<PersonView>, Problem> {
     let (id, profile) = find(&app, &id).await?;
     let memberships = memberships(&app, id).await?;
-    Ok(Json(person::view(id, &profile, memberships, app.clock.now_ms())))
+    let disputed = disputed(&app, id, &profile).await?;
+    Ok(Json(person::view(id, &profile, memberships, &disputed, app.clock.now_ms())))
 }
 
 /// The segments a customer is in.
@@ -270,7 +274,8 @@ async fn export(
     let (id, profile) = find(&app, &id).await?;
     let memberships = memberships(&app, id).await?;
     tracing::info!(profile = %id, by = caller.key.id, "everything of a person is exported");
-    export::answer(&app, id, &person::view(id, &profile, memberships, app.clock.now_ms())).await
+    let disputed = disputed(&app, id, &profile).await?;
+    export::answer(&app, id, &person::view(id, &profile, memberships, &disputed, app.clock.now_ms())).await
 }
 
 /// What a customer did, the latest first.
@@ -306,6 +311,29 @@ async fn events(
     Ok(Json(Timeline { profile: ProfileIdText(id), events, next }))
 }
 
+/// Whose a node is.
+async fn person_of(app: &App, node: ProfileId) -> Result<ProfileId, Problem> {
+    let read = move |reading: &mut Reading<'_, Identity>| {
+        Ok::<_, AgentError>(reading.get(&node)?.map_or(node, |found| found.person(node)))
+    };
+    Ok(app.host.read::<Identity, _>(&node, read).await??)
+}
+
+/// Which of a customer's identifiers belong to somebody else.
+async fn disputed(app: &App, id: ProfileId, profile: &Profile) -> Result<BTreeSet<ProfileId>, Problem> {
+    let nodes: Vec<_> = profile.identifiers.iter().filter_map(KnownIdentifier::node).collect();
+    let read = move |reading: &mut Reading<'_, Identity>| {
+        let mut found = BTreeSet::new();
+        for node in nodes {
+            if reading.get(&node)?.is_some_and(|known| known.person(node) != id) {
+                found.insert(node);
+            }
+        }
+        Ok::<_, AgentError>(found)
+    };
+    Ok(app.host.read::<Identity, _>(&id, read).await??)
+}
+
 /// The profile behind an id or identifier, wherever it has gone.
 async fn find(app: &App, text: &str) -> Result<(ProfileId, Profile), Problem> {
     let wrong = || {
@@ -313,7 +341,8 @@ async fn find(app: &App, text: &str) -> Result<(ProfileId, Profile), Problem> {
             "a profile is named by `p_` and sixteen digits, or by a kind and an identifier, e.g. `user_id:42`",
         )
     };
-    let mut id = node_of(text).ok_or_else(wrong)?;
+    let node = node_of(text).ok_or_else(wrong)?;
+    let mut id = person_of(app, node).await?;
     for _ in 0..HOPS_MAX {
         let found = app.host.read::<Profiles, _>(&id, move |reading| look_at(reading, id, Profile::clone));
         match found.await?? {

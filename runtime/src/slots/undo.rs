@@ -21,6 +21,7 @@ struct Before<A: Agent> {
     seq: Seq,
     changed: bool,
     moved: Option<A::Key>,
+    past: super::Past,
     /// Nothing had come to be under it since its person was erased.
     gone: bool,
 }
@@ -33,8 +34,8 @@ impl<A: Agent> Undo<A> {
         }
         let before = |slot: &Slot<A>| {
             let state = codec::encode(A::STATE_VERSION, &slot.state)?;
-            let moved = slot.moved.clone();
-            Ok::<_, StoreError>(Before { state, seq: slot.seq, changed: slot.changed, moved, gone: slot.gone })
+            let (moved, past) = (slot.moved.clone(), slot.past.clone());
+            Ok::<_, StoreError>(Before { state, seq: slot.seq, changed: slot.changed, moved, past, gone: slot.gone })
         };
         self.touched.push((key.clone(), slot.map(before).transpose()?));
         Ok(())
@@ -68,6 +69,7 @@ impl<A: Agent> Slots<A> {
                     slot.seq = before.seq;
                     slot.changed = before.changed;
                     slot.moved = before.moved;
+                    slot.past = before.past;
                     slot.gone = before.gone;
                 }
                 None => drop(self.map.remove(&key)),

@@ -44,7 +44,7 @@ pub(crate) struct Worker<A: Agent> {
     id: NameId,
     again: NameId,
     forgotten: NameId,
-    /// Its keys are people.
+    /// Its keys are people, and it folds nothing that is left of the erased.
     of_people: bool,
     cursor: Seq,
     committed: Seq,
@@ -110,7 +110,7 @@ impl<A: Agent> Worker<A> {
             id,
             again: journal.name(&again_topic(A::NAME))?,
             forgotten: journal.name(SubjectForgotten::NAME)?,
-            of_people: A::Key::of_subject(SubjectId::default()).is_some(),
+            of_people: A::Key::of_subject(SubjectId::default()).is_some() && !A::FOLDS_REMAINDERS,
             cursor,
             committed: cursor,
             floor: mark.map_or(0, |mark| mark.floor),

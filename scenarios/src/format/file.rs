@@ -80,6 +80,10 @@ pub(crate) struct TimelineFile {
     pub(crate) set_goal: IndexMap<String, Spanned<Map<String, Value>>>,
     pub(crate) erase: Option<Spanned<OneOrMore>>,
     #[serde(default)]
+    pub(crate) unmerge: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(crate) release: Vec<Spanned<String>>,
+    #[serde(default)]
     pub(crate) expect: Vec<Spanned<ExpectFile>>,
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use impresario_agents::{profiles::node_of, vocabulary::ProfileId};
 use jiff::Zoned;
 use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
@@ -95,11 +96,12 @@ fn timeline(
     segments: &mut Segments,
     planned: &mut Vec<Planned>,
 ) -> Result<(), FormatError> {
-    let TimelineFile { at, events: said, define_segment, set_goal, erase, expect } = &entry.value;
+    let TimelineFile { at, events: said, define_segment, set_goal, unmerge, release, erase, expect } = &entry.value;
     let at_ms = read_at(at, |text| calendar.go_to(text))?;
-    let has_other = !define_segment.is_empty() || !set_goal.is_empty() || erase.is_some();
-    if said.is_empty() && expect.is_empty() && !has_other {
-        return Err(wrong(entry, "an entry has `events`, `define_segment`, `set_goal`, `erase` or `expect`"));
+    let commands = define_segment.len() + set_goal.len() + unmerge.len() + release.len();
+    if said.is_empty() && commands == 0 && expect.is_empty() && erase.is_none() {
+        let what = "an entry has `events`, `define_segment`, `set_goal`, `unmerge`, `release`, `erase` or `expect`";
+        return Err(wrong(entry, what));
     }
     define(define_segment, at_ms, segments, planned)?;
     set_goals(set_goal, at_ms, segments, planned)?;
@@ -107,6 +109,14 @@ fn timeline(
         planned.extend(events(event, at_ms, cast)?);
         if planned.len() > EVENTS_MAX {
             return Err(wrong(event, format!("there are more than {EVENTS_MAX} events")));
+        }
+    }
+    for (names, action) in [(unmerge, Action::Unmerge as fn(ProfileId) -> Action), (release, Action::Release)] {
+        for name in names {
+            let what =
+                "an identifier is a kind and a text, e.g. `user_id:bob`, `anonymous_id:tablet`, `email:a@b.test`";
+            let node = node_of(&name.value).ok_or_else(|| wrong(name, what))?;
+            planned.push(Planned { at_ms, line: name.referenced.line(), action: action(node) });
         }
     }
     if let Some(who) = erase {

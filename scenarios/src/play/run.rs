@@ -5,7 +5,11 @@ use std::{
     sync::Arc,
 };
 
-use impresario_agents::{Casting, vocabulary::Millis};
+use impresario_agents::{
+    Casting,
+    identity::{IdentifierReleased, UnmergeAsked},
+    vocabulary::Millis,
+};
 use impresario_runtime::{
     RuntimeError, new_entry,
     store::{Commit, Durability, Journal, NewEntry, OUTSIDE, StoreError},
@@ -336,6 +340,14 @@ impl<'a> Run<'a> {
                 self.command(at_ms, name, |journal| new_entry(journal, 0, set.clone()))
             }
             Action::Erase { person } => self.erase(at_ms, *person),
+            Action::Unmerge(node) => {
+                let asked = UnmergeAsked { node: *node };
+                self.command(at_ms, &format!("unmerge {node}"), |journal| new_entry(journal, 0, asked.clone()))
+            }
+            Action::Release(node) => {
+                let released = IdentifierReleased { node: *node };
+                self.command(at_ms, &format!("release {node}"), |journal| new_entry(journal, 0, released.clone()))
+            }
             Action::Kill => {
                 // Whatever is under way dies with it.
                 self.stage.kill()?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use impresario_agents::vocabulary::{
-    EventKind, Identifier, IdentifierKind, Millis, ProfileChanged, ProfileId, ProfileMerged, Tracked,
+    EventKind, Identifier, IdentifierKind, Millis, ProfileChanged, ProfileId, ProfileMerged, ProfileParted, Tracked,
 };
 use impresario_runtime::{
     DeadLetter, Topic,
@@ -164,7 +164,7 @@ impl Seen {
         match topic.as_str() {
             Tracked::NAME => self.tracked(entry, entry.decode(Tracked::VERSION)?),
             ProfileMerged::NAME => {
-                let ProfileMerged { loser, winner } = entry.decode(ProfileMerged::VERSION)?;
+                let ProfileMerged { loser, winner, .. } = entry.decode(ProfileMerged::VERSION)?;
                 self.facts.touched.extend([*loser, *winner]);
                 let what = format!("is also {}", self.name(*loser));
                 self.tell(entry, *winner, &what);
@@ -172,6 +172,14 @@ impl Seen {
             ProfileChanged::NAME => {
                 let ProfileChanged { profile, .. } = entry.decode(ProfileChanged::VERSION)?;
                 self.facts.touched.insert(*profile);
+            }
+            ProfileParted::NAME => {
+                let parted: &ProfileParted = entry.decode(ProfileParted::VERSION)?;
+                self.facts.touched.insert(parted.profile);
+                if let Some(Said::Person { profile, what }) = world::said(&topic, entry, |profile| self.name(profile))?
+                {
+                    self.tell(entry, profile, &what);
+                }
             }
             DeadLetter::NAME => {
                 let letter: &DeadLetter = entry.decode(DeadLetter::VERSION)?;

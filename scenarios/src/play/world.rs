@@ -9,13 +9,14 @@ use std::{
 
 use impresario_agents::{
     goals::{Goal, GoalEnded, GoalSet},
-    profiles::{IdentityConflict, Profiles},
+    identity::{Cap, IdentifierQuarantined, IdentifierReleased, Identity, IdentityConflict, UnmergeAsked},
+    profiles::Profiles,
     rhythm::RhythmFitted,
     segmentation::{
         Condition, Definitions, Reason, SegmentDefined, SegmentEntered, SegmentLeft, SegmentRemoved, SegmentSizes,
         Segmentation, Trigger, check, preview,
     },
-    vocabulary::{Identifier, IdentifierKind, Millis, ProfileId},
+    vocabulary::{Identifier, IdentifierKind, Millis, ProfileId, ProfileParted},
 };
 use impresario_runtime::{
     AgentError, Driver, RuntimeError, SubjectErased, SubjectForgotten, Topic,
@@ -127,6 +128,32 @@ pub(crate) fn said(topic: &str, entry: &Entry, name: impl Fn(ProfileId) -> Strin
             let what = format!("is not {}, though both use {}", name(*holder), identifier.value);
             Said::Person { profile: *claimant, what }
         }
+        IdentifierQuarantined::NAME => {
+            let IdentifierQuarantined { node, identifier, cap } = entry.decode(IdentifierQuarantined::VERSION)?;
+            let identifier = identifier.as_ref().map_or_else(|| node.to_string(), |known| known.value.to_string());
+            let why = match cap {
+                Cap::Claimants => "too many people use it",
+                Cap::Identifiers => "it is one too many of its kind for one person",
+                Cap::Person => "the person has too many identifiers",
+            };
+            Said::Everybody(format!("{identifier} glues nobody any more: {why}"))
+        }
+        IdentifierReleased::NAME => {
+            let IdentifierReleased { node } = entry.decode(IdentifierReleased::VERSION)?;
+            Said::Operator(format!("released {}", name(*node)))
+        }
+        UnmergeAsked::NAME => {
+            let UnmergeAsked { node } = entry.decode(UnmergeAsked::VERSION)?;
+            Said::Operator(format!("parted {} from the rest", name(*node)))
+        }
+        ProfileParted::NAME => {
+            let ProfileParted { profile, heir, .. } = entry.decode(ProfileParted::VERSION)?;
+            let what = match heir {
+                Some(heir) => format!("is {} now", name(*heir)),
+                None => "begins anew, with the events of their own".to_owned(),
+            };
+            Said::Person { profile: *profile, what }
+        }
         RhythmFitted::NAME => {
             let RhythmFitted { mean_gap_ms, gaps } = entry.decode(RhythmFitted::VERSION)?;
             let tenths = mean_gap_ms / 8_640_000;
@@ -179,13 +206,14 @@ pub(crate) struct Profile {
 
 /// The profile an identifier's node leads to.
 pub(crate) fn profile(driver: &mut Driver, node: ProfileId) -> Result<Option<Profile>, RuntimeError> {
-    let mut id = node;
+    let person = driver.read::<Identity, _>(&node, |reading| Ok(reading.get(&node)?.map(|found| found.person(node))));
+    let mut id = person?.map_err(unread)?.unwrap_or(node);
     for _ in 0..POINTERS_MAX {
         let read = driver.read::<Profiles, _>(&id, |reading| {
             if let Some(next) = reading.moved_to(&id)? {
                 return Ok(Err(next));
             }
-            Ok(Ok(reading.get(&id)?.map(|state| look(id, state))))
+            Ok(Ok(reading.get(&id)?.filter(|state| state.events > 0).map(|state| look(id, state))))
         })?;
         let read = read.map_err(unread)?;
         match read {
@@ -200,7 +228,9 @@ fn look(id: ProfileId, state: &impresario_agents::profiles::Profile) -> Profile 
     let mut rest = serde_json::to_value(state).unwrap_or_default();
     if let Some(members) = rest.as_object_mut() {
         // What is shown beside it, and the events' places: those may differ after a crash.
-        members.remove("d");
+        for place in ["d", "e", "w", "x", "z"] {
+            members.remove(place);
+        }
         if let Some(Value::Array(timeline)) = members.get_mut("l") {
             for event in timeline {
                 *event = event.get(0).cloned().unwrap_or_default();
@@ -208,10 +238,7 @@ fn look(id: ProfileId, state: &impresario_agents::profiles::Profile) -> Profile 
         }
     }
     let traits = state.traits.iter().filter(|write| !write.value.is_null());
-    let identifiers = state.identifiers.iter().map(|known| {
-        let disputed = if known.disputed { " (somebody else's)" } else { "" };
-        format!("{}:{}{disputed}", known.kind.name(), known.value)
-    });
+    let identifiers = state.identifiers.iter().map(|known| format!("{}:{}", known.kind.name(), known.value));
     let features = state.features();
     Profile {
         id,
@@ -232,7 +259,7 @@ pub(crate) fn profiles(driver: &mut Driver) -> Result<Vec<Profile>, RuntimeError
                 let keys = reading.keys_from(&from, PAGE)?;
                 let mut page = Vec::new();
                 for key in &keys {
-                    page.extend(reading.get(key)?.map(|state| look(*key, state)));
+                    page.extend(reading.get(key)?.filter(|state| state.events > 0).map(|state| look(*key, state)));
                 }
                 Ok((keys, page))
             })?;

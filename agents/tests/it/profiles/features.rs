@@ -343,3 +343,74 @@ fn the_timeline_holds_the_newest_hundred_events() {
     let times: Vec<_> = anna.timeline().map(|(at_ms, _)| at_ms - START).collect();
     assert_eq!(times, (50..150).rev().collect::<Vec<_>>());
 }
+
+#[test]
+fn an_order_told_twice_is_one_order_and_the_last_told_counts() {
+    let order = |message: &str, at: i64, id: &str, total: i64| {
+        let products = json!([{ "product_id": format!("p{total}"), "quantity": 1 }]);
+        let said = json!({ "order_id": id, "total": total, "currency": "EUR", "products": products });
+        track("Order Completed", "anna", message, START + at, &said)
+    };
+    let refund = |message: &str, at: i64, total: i64| {
+        let said = json!({ "order_id": "A", "total": total, "currency": "EUR" });
+        track("Order Refunded", "anna", message, START + at, &said)
+    };
+    let events = [
+        order("m1", 0, "A", 10),
+        order("m2", 1, "A", 12),
+        order("m3", 2, "B", 5),
+        refund("m4", 3, 2),
+        refund("m5", 4, 3),
+    ];
+    for backwards in [false, true] {
+        let mut driver = profiles(1);
+        let mut events = events.to_vec();
+        if backwards {
+            events.reverse();
+        }
+        send(&mut driver, events);
+        let anna = user(&mut driver, "anna");
+        let feature = |name: &str| {
+            anna.features().into_iter().find(|(feature, _)| feature.to_string() == name).map(|(_, number)| number)
+        };
+        assert_eq!((feature("orders"), feature("refunds")), (Some(2), Some(1)));
+        assert_eq!(feature("value.EUR"), Some(14_000_000));
+        let rolling = anna.days.rolling(1, START + 5);
+        assert_eq!(rolling.orders, 2);
+        let shop = anna.shop.as_ref().unwrap();
+        assert_eq!(shop.bought.iter().map(|touch| &*touch.product).collect::<Vec<_>>(), ["p12", "p5"]);
+    }
+}
+
+#[test]
+fn the_strictest_consent_of_a_persons_identifiers_counts() {
+    let said = |name: &str, message: &str, at: i64| track(name, "anna", message, START + at, &json!({}));
+    let identify = |message: &str, at: i64, traits: &serde_json::Value| {
+        event(EventKind::Identify, message, START + at).properties(traits)
+    };
+    let consents = |events: Vec<Tracked>| {
+        let mut driver = profiles(3);
+        send(&mut driver, events);
+        let anna = user(&mut driver, "anna");
+        anna.consents.iter().map(|consent| (consent.of.to_owned(), consent.granted)).collect::<Vec<_>>()
+    };
+    let email = |granted| vec![("email".to_owned(), granted)];
+    // The last word of one node counts.
+    assert_eq!(consents(vec![said("Unsubscribed", "m1", 1), said("Email Subscribed", "m2", 2)]), email(true));
+    assert_eq!(consents(vec![said("Email Subscribed", "m2", 2), said("Unsubscribed", "m3", 3)]), email(false));
+    assert_eq!(consents(vec![identify("m1", 1, &json!({ "unsubscribed": true })).user("anna")]), email(false));
+    assert_eq!(consents(vec![identify("m1", 1, &json!({ "email_consent": true })).user("anna")]), email(true));
+    // A device that refused before it was hers, and a later word of hers: the merge loosens nothing, in any order.
+    let refused = identify("m1", 1, &json!({ "unsubscribed": true })).anonymous("phone");
+    let granted = identify("m2", 9, &json!({ "email_opt_in": true })).user("anna");
+    let merge = identify("m3", 5, &json!({})).user("anna").anonymous("phone");
+    assert_eq!(consents(vec![refused.clone(), granted.clone(), merge.clone()]), email(false));
+    assert_eq!(consents(vec![merge, granted, refused]), email(false));
+    let context =
+        json!({ "consent": { "categoryPreferences": { "Advertising": false }, "channels": { "sms": true } } });
+    let listed = identify("m1", 1, &json!({ "consent": ["push"] })).user("anna").context(&context);
+    let expect = [("category:Advertising", false), ("email", false), ("push", true), ("sms", false)];
+    let told = consents(vec![listed]);
+    // The list refuses what it does not name; of one event that says both, the refusal counts.
+    assert_eq!(told, expect.map(|(of, granted)| (of.to_owned(), granted)));
+}

@@ -73,7 +73,8 @@ impl Act {
         let number = self.number;
         let product = json!({ "product_id": format!("p{}", number % 5), "quantity": number % 4 });
         let currency = ["EUR", "PLN", "usd", "gold"].get(usize::from(number % 4)).copied();
-        let money = json!({ "revenue": f64::from(number) / 100.0 - 20.0, "currency": currency, "products": [product] });
+        let order_id = (!number.is_multiple_of(3)).then_some(number % 6);
+        let money = json!({ "order_id": order_id, "revenue": f64::from(number) / 100.0 - 20.0, "currency": currency, "products": [product] });
         let traits = json!({
             "email": format!("person-{}@example.test", self.person),
             "plan": number % 3,

@@ -1,10 +1,11 @@
 //! Many identifiers, one customer.
 
 use impresario_agents::{
-    profiles::{EventForwarded, IdentityConflict, Profiles},
+    identity::{Identity, IdentityConflict},
+    profiles::{EventForwarded, Profile, Profiles},
     vocabulary::{EventKind, IdentifierKind, ProfileChanged, ProfileId, ProfileMerged, Tracked},
 };
-use impresario_runtime::Driver;
+use impresario_runtime::{Driver, Reading};
 use serde_json::json;
 
 use crate::support::{START, With, event, node, profile, profiles, said, send, track, user};
@@ -25,6 +26,20 @@ fn alias(message_id: &str, minute: i64) -> Tracked {
 
 fn anonymous(driver: &mut Driver, id: &str) -> Option<ProfileId> {
     profile(driver, node(IdentifierKind::AnonymousId, id)).and_then(|profile| profile.id)
+}
+
+/// What a customer was seen with that is somebody else's.
+fn disputed(driver: &mut Driver, profile: &Profile) -> Vec<String> {
+    let known: Vec<_> = profile.identifiers.iter().cloned().collect();
+    let is_theirs = |driver: &mut Driver, node: ProfileId| {
+        let read = |reading: &mut Reading<'_, Identity>| reading.get(&node).unwrap().map(|found| found.person(node));
+        driver.read::<Identity, _>(&node, read).unwrap() == profile.id
+    };
+    known
+        .iter()
+        .filter(|known| !is_theirs(driver, known.node().unwrap()))
+        .map(|known| known.value.to_string())
+        .collect()
 }
 
 fn assert_one_change_an_event(driver: &Driver) {
@@ -54,6 +69,7 @@ fn an_anonymous_visitor_becomes_the_user_they_turn_out_to_be() {
             [ProfileMerged {
                 loser: node(IdentifierKind::AnonymousId, "phone"),
                 winner: node(IdentifierKind::UserId, "anna"),
+                decided: merged[0].decided,
             }]
         );
         let at_the_merge = said::<ProfileChanged>(&driver).into_iter().find(|changed| changed.event == 0).unwrap();
@@ -153,9 +169,7 @@ fn what_two_users_share_stays_with_the_first() {
         assert_eq!(user(&mut driver, "anna").events, 2);
         let bob = user(&mut driver, "bob");
         assert_eq!(bob.events, 2);
-        let disputed: Vec<_> =
-            bob.identifiers.iter().filter(|known| known.disputed).map(|k| k.value.as_ref()).collect();
-        assert_eq!(disputed, ["kiosk"]);
+        assert_eq!(disputed(&mut driver, &bob), ["kiosk"]);
         let conflicts = said::<IdentityConflict>(&driver);
         assert_eq!(conflicts.len(), 1, "told once, not with each event");
         assert_eq!(conflicts[0].holder, node(IdentifierKind::UserId, "anna"));

@@ -1,14 +1,11 @@
 //! Very many events, each up to a week late: everybody is who they would have been in order.
 
-use impresario_agents::{
-    profiles::Profiles,
-    vocabulary::{EventKind, Millis, Tracked},
-};
+use impresario_agents::vocabulary::{EventKind, Millis, Tracked};
 use impresario_runtime::{Driver, Troupe};
 use serde_json::json;
 
 use super::history::without_places;
-use crate::support::{START, With, driver, event, journal, profile};
+use crate::support::{START, With, driver, event, journal, people as with_people, profile};
 
 const DAY_MS: Millis = 86_400_000;
 /// How late an event comes at most.
@@ -60,7 +57,7 @@ fn happened(count: usize, people: i64, seed: u64) -> Vec<Tracked> {
 }
 
 fn played(events: &[Tracked], workers: usize, at_once: usize) -> Driver {
-    let mut driver = driver(&journal(), Troupe::new().agent_with_workers(Profiles, workers));
+    let mut driver = driver(&journal(), with_people(Troupe::new(), workers));
     for some in events.chunks(at_once) {
         for event in some {
             driver.say(event.clone()).unwrap();

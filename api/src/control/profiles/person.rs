@@ -1,9 +1,9 @@
 //! What can be seen of one customer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use impresario_agents::{
-    profiles::{Micros, Profile, Rolling, Shop, Touch},
+    profiles::{Consent, Micros, Profile, Rolling, Shop, Touch},
     vocabulary::{ProfileId, Unit},
 };
 use serde::Serialize;
@@ -40,6 +40,8 @@ pub(crate) struct PersonView {
     products: Vec<ProductView>,
     /// Their subscriptions and trials.
     subscriptions: Vec<SubscriptionView>,
+    /// What they have agreed to and refused, the strictest of their identifiers deciding.
+    consents: Vec<ConsentView>,
     /// The time zone they were last seen in.
     #[serde(skip_serializing_if = "Option::is_none")]
     time_zone: Option<String>,
@@ -70,8 +72,21 @@ struct IdentifierView {
     value: String,
     /// Time of the first event that named it, milliseconds since 1970 UTC.
     first_at_ms: i64,
-    /// Whether it belongs to another customer who had it first.
+    /// Whether it belongs to another customer who had it first, or glues nobody because too many use it.
     disputed: bool,
+}
+
+/// How a customer stands to messages of a channel, a topic or a category.
+#[derive(Serialize, ToSchema)]
+struct ConsentView {
+    /// `email`, `sms`, `push`; `topic:..`; `category:..` (of Segment's consent management).
+    of: String,
+    /// Whether they agree; a refusal of any of their identifiers counts.
+    granted: bool,
+    /// When that was said, milliseconds since 1970 UTC.
+    at_ms: i64,
+    /// The source of the event that said it.
+    source: String,
 }
 
 /// Who said a trait.
@@ -178,12 +193,18 @@ pub(crate) struct Membership {
     pub(crate) since_ms: i64,
 }
 
-pub(crate) fn view(id: ProfileId, profile: &Profile, segments: Vec<Membership>, now_ms: i64) -> PersonView {
+pub(crate) fn view(
+    id: ProfileId,
+    profile: &Profile,
+    segments: Vec<Membership>,
+    disputed: &BTreeSet<ProfileId>,
+    now_ms: i64,
+) -> PersonView {
     let identifiers = profile.identifiers.iter().map(|known| IdentifierView {
         kind: known.kind.name(),
         value: known.value.to_string(),
-        first_at_ms: known.first_at_ms,
-        disputed: known.disputed,
+        first_at_ms: known.first_at_ms(),
+        disputed: known.node().is_some_and(|node| disputed.contains(&node)),
     });
     let traits = profile.traits.iter().filter(|write| !write.value.is_null());
     let writers = traits
@@ -202,6 +223,7 @@ pub(crate) fn view(id: ProfileId, profile: &Profile, segments: Vec<Membership>, 
         rolling: ROLLING_DAYS.map(|days| rolling(days, &profile.days.rolling(days, now_ms))).into(),
         products: shop.map(products).unwrap_or_default(),
         subscriptions: shop.map(subscriptions).unwrap_or_default(),
+        consents: profile.consents.iter().map(consent).collect(),
         time_zone: profile.hours.zone().map(str::to_owned),
         hours_of_week: profile.hours.by_hour(now_ms).iter().copied().collect(),
         cart: cart.into_iter().map(|(product, quantity)| CartLine { product: product.into(), quantity }).collect(),
@@ -211,6 +233,11 @@ pub(crate) fn view(id: ProfileId, profile: &Profile, segments: Vec<Membership>, 
         passed_over: profile.oddities.iter().map(|(oddity, times)| (name(oddity), *times)).collect(),
         full: profile.bounds.reached().map(|bound| name(&bound)).collect(),
     }
+}
+
+fn consent(consent: Consent<'_>) -> ConsentView {
+    let Consent { of, granted, at_ms, source } = consent;
+    ConsentView { of: of.to_owned(), granted, at_ms, source: source.to_owned() }
 }
 
 fn features(profile: &Profile) -> Map<String, Value> {
