@@ -17,7 +17,10 @@ pub(crate) fn settle(journal: &Journal, agent: &dyn AnyAgent, workers: usize) ->
     let (name, known) = (agent.name(), agent.state_version());
     let key = format!("states/{name}");
     let said = journal.meta(&key)?;
-    let found = said.as_ref().and_then(|said| said.first().copied()).unwrap_or(FIRST);
+    // An agent that has never run on this directory has written nothing.
+    let is_new = said.is_none() && journal.known_name(&format!("{name}/0")).is_none();
+    let first = if is_new { known } else { FIRST };
+    let found = said.as_ref().and_then(|said| said.first().copied()).unwrap_or(first);
     if found > known {
         return Err(RuntimeError::Setup(format!(
             "the states of agent `{name}` have version {found}, this program knows up to {known}; use the program that \
