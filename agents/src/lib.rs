@@ -1,8 +1,10 @@
 //! The troupe: the vocabulary the agents share and the agents themselves.
 
+pub mod campaigns;
 pub mod goals;
 pub mod holdout;
 pub mod identity;
+pub mod journeys;
 mod packing;
 pub mod profiles;
 pub mod rhythm;

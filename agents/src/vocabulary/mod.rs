@@ -1,19 +1,35 @@
-//! The words every agent shares: customer events, identifiers, profiles, instants, raw JSON.
+//! The words every agent shares: customer events, profiles, decisions, messages, situations, instants.
 
+mod contact;
+mod control;
+mod decision;
 mod email;
 mod event;
 mod feature;
 mod identifier;
 mod ids;
 mod json;
+mod message;
 mod profile;
+mod situation;
 
+pub use contact::{Address, ConsentState, Contact, ContactChanged};
+pub use control::{SendingResumed, SendingStopped, StopScope};
+pub use decision::{
+    Arm, ChannelVerdict, DecisionDue, DecisionId, DecisionIdError, DecisionMade, DecisionRequested, Group, Outcome,
+    PersonDescribed, Refusal, RewardObserved,
+};
 pub use event::{EventKind, KeptNode, Stamp, Tracked};
 pub use feature::{Channel, Feature, Unit};
 pub use identifier::{Identifier, IdentifierKind};
 pub use ids::{ProfileId, ProfileIdError};
 pub use json::RawJson;
+pub use message::{
+    Content, Deliver, Delivered, MessageClass, MessageHeld, MessageId, MessageRefused, MessageRequested, MessageSent,
+    ReceiptCame, ReceiptKind,
+};
 pub use profile::{ProfileChanged, ProfileMerged, ProfileParted, ProfileSettled, RhythmDelta};
+pub use situation::{SituationDetected, SituationOf, SituationResolved};
 
 /// A text that is part of an event: short ones need no memory of their own.
 pub type Text = smol_str::SmolStr;

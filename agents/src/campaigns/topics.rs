@@ -1,0 +1,157 @@
+//! What is said of campaigns on the journal.
+
+use impresario_runtime::{AgentKey, SubjectId, Topic};
+use serde::{Deserialize, Serialize};
+
+use crate::vocabulary::{Arm, Channel, Millis, ProfileId};
+
+/// How far a campaign may go by itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Autonomy {
+    /// It decides and records, and touches nobody.
+    Observe,
+    /// Each plan is a proposal that a person approves.
+    #[default]
+    Recommend,
+    /// It acts, inside budgets and blast radius.
+    Autonomous,
+}
+
+/// What makes a person due for a decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanTrigger {
+    /// Being in the audience: on entering it, and every so often while in it.
+    Audience {
+        /// How long from one decision to the next, milliseconds.
+        every_ms: Millis,
+    },
+    /// A situation of this kind, of a person in the audience.
+    Situation {
+        /// Its kind.
+        kind: Box<str>,
+    },
+}
+
+/// What must not be passed; none for no limit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Budget {
+    /// Messages.
+    pub messages: Option<u64>,
+    /// What sending costs, millionths of the goal's currency.
+    pub cost_micros: Option<i64>,
+    /// What is given away, millionths.
+    pub discount_micros: Option<i64>,
+}
+
+/// What a reward is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RewardSpec {
+    /// Of a conversion.
+    pub conversion: f32,
+    /// Of one unit of the currency paid, less discount and cost.
+    pub revenue: f32,
+    /// Of a click.
+    pub click: f32,
+    /// Of an open, by a person.
+    pub open: f32,
+    /// Of an unsubscription; below zero.
+    pub unsubscribe: f32,
+    /// Of a complaint; below zero.
+    pub complaint: f32,
+    /// The event that is a conversion; an order unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Box<str>>,
+    /// Three letters (ISO 4217).
+    pub currency: Box<str>,
+}
+
+/// What a goal is compiled to: whom, what, by which channel, when, and inside which bounds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The goal it serves; the campaign has the same id.
+    pub goal: Box<str>,
+    /// The segment whose members may be due.
+    pub audience: Box<str>,
+    /// What makes them due.
+    pub trigger: PlanTrigger,
+    /// All arms; the first is number 1, since number 0 is nothing.
+    pub arms: Vec<Arm>,
+    /// The topic of consent its messages belong to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<Box<str>>,
+    /// The journey a person begins when due; none where a decision is all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journey: Option<Box<str>>,
+    /// What is rewarded.
+    pub reward: RewardSpec,
+    /// How long after a decision what happens is put down to it, milliseconds.
+    pub attribution_ms: Millis,
+    /// The least likelihood of every arm that may be chosen.
+    pub exploration_floor: f64,
+    /// The share of ids that is left alone for this goal.
+    pub holdout_share: f64,
+    /// The share of ids for which chance decides.
+    pub random_share: f64,
+    /// What must not be passed.
+    pub budget: Budget,
+    /// People it may ever send to.
+    pub blast_radius: u64,
+    /// What one message costs, millionths, by channel.
+    pub costs_micros: Vec<(Channel, i64)>,
+    /// How far it goes by itself.
+    pub autonomy: Autonomy,
+}
+
+/// A plan is in force, until another one is or the campaign ends. Paused is a campaign by
+/// [`SendingStopped`](crate::vocabulary::SendingStopped).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CampaignStarted {
+    /// Its id, the goal's.
+    pub campaign: Box<str>,
+    /// What is in force.
+    pub plan: Plan,
+}
+
+impl Topic for CampaignStarted {
+    const NAME: &'static str = "campaign.started";
+}
+
+/// A campaign is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CampaignEnded {
+    /// Its id.
+    pub campaign: Box<str>,
+    /// Why: `goal reached`, `goal ended`, `horizon over`, ...
+    pub why: Box<str>,
+}
+
+impl Topic for CampaignEnded {
+    const NAME: &'static str = "campaign.ended";
+}
+
+/// A journey wants a decision of a campaign for the person who is in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecisionWanted {
+    /// Of which campaign.
+    pub campaign: Box<str>,
+    /// For whom.
+    pub profile: ProfileId,
+    /// As [`DecisionDue::context`](crate::vocabulary::DecisionDue::context).
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub context: serde_json::Value,
+}
+
+impl Topic for DecisionWanted {
+    const NAME: &'static str = "decision.wanted";
+
+    fn partition(&self) -> Option<u16> {
+        Some(self.profile.partition())
+    }
+
+    fn subject(&self) -> Option<SubjectId> {
+        Some(self.profile.into())
+    }
+}

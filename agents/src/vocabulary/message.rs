@@ -1,0 +1,269 @@
+use std::fmt;
+
+use impresario_runtime::{AgentKey, Effect, SubjectId, Topic};
+use serde::{Deserialize, Serialize};
+
+use super::{Channel, DecisionId, Millis, ProfileId, Refusal};
+
+/// One message to one person; the provider's idempotency key. Shown as `m_` and sixteen lowercase hexadecimal
+/// digits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct MessageId(pub u64);
+
+impl MessageId {
+    /// The message of a decision.
+    pub fn of_decision(decision: DecisionId) -> Self {
+        Self::of(&decision.0.to_le_bytes(), 0)
+    }
+
+    /// The message of a step of a person's run through a journey.
+    pub fn of(run: &[u8], step: u32) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"message").update(run).update(&step.to_le_bytes());
+        let [a, b, c, d, e, f, g, h, ..] = *hasher.finalize().as_bytes();
+        Self(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "m_{:016x}", self.0)
+    }
+}
+
+/// Whether a message persuades or is owed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MessageClass {
+    /// It persuades: every guard applies.
+    #[default]
+    Marketing,
+    /// It is owed (a receipt, a password): it passes frequency caps and quiet hours, and nothing else.
+    Transactional,
+}
+
+/// Somebody wants a message to be sent: a decision, a step of a journey, a program. The gate decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageRequested {
+    /// Its id; asked for twice, it is one message.
+    pub id: MessageId,
+    /// To whom.
+    pub profile: ProfileId,
+    /// What sort it is.
+    #[serde(default)]
+    pub class: MessageClass,
+    /// For which campaign; none for a message of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<Box<str>>,
+    /// Which decision it comes of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionId>,
+    /// The template.
+    pub template: Box<str>,
+    /// The offer in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<Box<str>>,
+    /// By which channel.
+    pub channel: Channel,
+    /// The topic of consent it belongs to, e.g. `weekly-news`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<Box<str>>,
+    /// Not before this instant.
+    pub at_ms: Millis,
+    /// Not after this instant; none for whenever it may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until_ms: Option<Millis>,
+    /// What it is about, for the template. A JSON object.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub context: serde_json::Value,
+    /// What brought it about, in one word: `purchase_intent`, `no_answer_in_6h`.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub because: Box<str>,
+}
+
+macro_rules! of_person {
+    ($topic:ident, $name:literal) => {
+        impl Topic for $topic {
+            const NAME: &'static str = $name;
+
+            fn partition(&self) -> Option<u16> {
+                Some(self.profile.partition())
+            }
+
+            fn subject(&self) -> Option<SubjectId> {
+                Some(self.profile.into())
+            }
+        }
+    };
+}
+
+of_person!(MessageRequested, "message.requested");
+
+/// The gate has let a message through, at the moment of sending: the intent, said before the attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageSent {
+    /// Its id.
+    pub id: MessageId,
+    /// To whom.
+    pub profile: ProfileId,
+    /// What sort it is.
+    #[serde(default)]
+    pub class: MessageClass,
+    /// For which campaign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<Box<str>>,
+    /// Which decision it comes of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionId>,
+    /// By which channel.
+    pub channel: Channel,
+    /// The template, and the place of the entry that defined the version of it.
+    pub template: (Box<str>, u64),
+    /// The offer in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<Box<str>>,
+    /// Every guard that was asked, in order, all of which let it through.
+    pub guards: Vec<Box<str>>,
+    /// What brought it about.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub because: Box<str>,
+}
+
+of_person!(MessageSent, "message.sent");
+
+/// A message must wait; everything is checked again then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageHeld {
+    /// Its id.
+    pub id: MessageId,
+    /// To whom.
+    pub profile: ProfileId,
+    /// Until when.
+    pub until_ms: Millis,
+    /// Which guard holds it, and why.
+    pub by: Refusal,
+}
+
+of_person!(MessageHeld, "message.held");
+
+/// A message will never be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageRefused {
+    /// Its id.
+    pub id: MessageId,
+    /// To whom.
+    pub profile: ProfileId,
+    /// For which campaign, whose budget gets back what was set aside for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<Box<str>>,
+    /// Which decision it came of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionId>,
+    /// By which channel it was to go.
+    pub channel: Channel,
+    /// Which guard refused it, and why.
+    pub by: Refusal,
+}
+
+of_person!(MessageRefused, "message.refused");
+
+/// A rendered message, to be delivered by a channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deliver {
+    /// Its id.
+    pub id: MessageId,
+    /// To whom.
+    pub profile: ProfileId,
+    /// For which campaign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<Box<str>>,
+    /// By which channel.
+    pub channel: Channel,
+    /// What sort it is.
+    #[serde(default)]
+    pub class: MessageClass,
+    /// Where to.
+    pub address: Box<str>,
+    /// What it says.
+    pub content: Content,
+}
+
+of_person!(Deliver, "message.deliver");
+
+impl Effect for Deliver {
+    type Outcome = Delivered;
+}
+
+/// What a message says, rendered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// The subject of an e-mail, the title of a push notification.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub subject: Box<str>,
+    /// Plain text.
+    pub text: Box<str>,
+    /// HTML, of an e-mail.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub html: Box<str>,
+}
+
+/// A channel has taken a message, or has said that it will not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// Which message.
+    pub id: MessageId,
+    /// To whom.
+    pub profile: ProfileId,
+    /// For which campaign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<Box<str>>,
+    /// By which channel.
+    pub channel: Channel,
+    /// Why it was not, without personal data; none where it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<Box<str>>,
+}
+
+of_person!(Delivered, "message.delivered");
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiptKind {
+    /// Arrived.
+    Delivered,
+    /// Opened.
+    Opened,
+    /// A link in it was followed.
+    Clicked,
+    /// It came back.
+    Bounced,
+    /// Marked as spam.
+    Complained,
+    /// Its reader wants no more.
+    Unsubscribed,
+    /// It was answered.
+    Replied,
+}
+
+/// A receipt of one message: from a provider, a tracking link, a simulated person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptCame {
+    /// Which message.
+    pub id: MessageId,
+    /// Whose.
+    pub profile: ProfileId,
+    /// For which campaign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<Box<str>>,
+    /// By which channel.
+    pub channel: Channel,
+    /// What became of it.
+    pub kind: ReceiptKind,
+    /// Whether a machine did it (a privacy proxy, a link scanner): recorded, never rewarded.
+    #[serde(default)]
+    pub machine: bool,
+}
+
+of_person!(ReceiptCame, "message.receipt");
