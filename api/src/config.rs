@@ -143,6 +143,8 @@ section! {
         workers: usize = 1, number(1, 64);
         /// Threads for all agents.
         threads: usize = 2, number(1, 256);
+        /// People each worker holds in memory, some 2 to 5 KiB each; others are read back from the store.
+        states_max: usize = 400_000, number(1_000, 1_000_000_000);
     }
 }
 

@@ -65,7 +65,7 @@ impl Default for RuntimeLimits {
             step_outputs_max: 4_096,
             unwritten_keys_max: 500_000,
             unwritten_entries_max: 1_500_000,
-            unwritten_ms_max: 30_000,
+            unwritten_ms_max: 600_000,
             write_keys_max: 512,
             checkpoint_keys_max: 2_048,
             state_keys_max: 2_000_000,

@@ -38,6 +38,13 @@ impl Troupe {
         self
     }
 
+    /// How many states a worker holds in memory; the others are read back from the store when they are needed.
+    #[must_use]
+    pub fn states_in_memory(mut self, states: usize) -> Self {
+        self.limits.state_keys_max = states;
+        self
+    }
+
     /// Calls `disturb` with the agent's name before each entry an agent is to fold for the first time:
     /// a panic in there is a panic of the agent at that entry. For scenarios of failing agents.
     #[must_use]
