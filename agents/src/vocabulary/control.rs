@@ -1,7 +1,7 @@
-use impresario_runtime::Topic;
+use impresario_runtime::{AgentKey, SubjectId, Topic};
 use serde::{Deserialize, Serialize};
 
-use super::Channel;
+use super::{Channel, ProfileId};
 
 /// What sending is stopped of.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -42,4 +42,45 @@ pub struct SendingResumed {
 
 impl Topic for SendingResumed {
     const NAME: &'static str = "sending.resumed";
+}
+
+/// Nothing that persuades is to be sent to a person until [`MarketingFreed`]: they have an open ticket. Said
+/// again with another reason, the later one stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarketingHeld {
+    /// Whom.
+    pub profile: ProfileId,
+    /// Why, in words, without personal data, e.g. `2 open tickets`.
+    pub why: Box<str>,
+}
+
+impl Topic for MarketingHeld {
+    const NAME: &'static str = "marketing.held";
+
+    fn partition(&self) -> Option<u16> {
+        Some(self.profile.partition())
+    }
+
+    fn subject(&self) -> Option<SubjectId> {
+        Some(self.profile.into())
+    }
+}
+
+/// What held marketing back is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MarketingFreed {
+    /// Whom.
+    pub profile: ProfileId,
+}
+
+impl Topic for MarketingFreed {
+    const NAME: &'static str = "marketing.freed";
+
+    fn partition(&self) -> Option<u16> {
+        Some(self.profile.partition())
+    }
+
+    fn subject(&self) -> Option<SubjectId> {
+        Some(self.profile.into())
+    }
 }

@@ -100,6 +100,21 @@ macro_rules! of_person {
 
 of_person!(MessageRequested, "message.requested");
 
+/// A message that was asked for is not wanted any more: the journey it belongs to has stopped. What has been
+/// sent by then stays sent; an id nobody knows is nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageWithdrawn {
+    /// Which message.
+    pub id: MessageId,
+    /// To whom it was to go.
+    pub profile: ProfileId,
+    /// Why, in one word: `converted`, `stopped`, `segment_left`.
+    #[serde(default, skip_serializing_if = "str::is_empty")]
+    pub because: Box<str>,
+}
+
+of_person!(MessageWithdrawn, "message.withdrawn");
+
 /// The gate has let a message through, at the moment of sending: the intent, said before the attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageSent {

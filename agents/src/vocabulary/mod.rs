@@ -14,7 +14,7 @@ mod profile;
 mod situation;
 
 pub use contact::{Address, ConsentState, Contact, ContactChanged};
-pub use control::{SendingResumed, SendingStopped, StopScope};
+pub use control::{MarketingFreed, MarketingHeld, SendingResumed, SendingStopped, StopScope};
 pub use decision::{
     Arm, ChannelVerdict, DecisionDue, DecisionId, DecisionIdError, DecisionMade, DecisionRequested, Group, Outcome,
     PersonDescribed, Refusal, RewardObserved,
@@ -26,7 +26,7 @@ pub use ids::{ProfileId, ProfileIdError};
 pub use json::RawJson;
 pub use message::{
     Content, Deliver, Delivered, MessageClass, MessageHeld, MessageId, MessageRefused, MessageRequested, MessageSent,
-    ReceiptCame, ReceiptKind,
+    MessageWithdrawn, ReceiptCame, ReceiptKind,
 };
 pub use profile::{ProfileChanged, ProfileMerged, ProfileParted, ProfileSettled, RhythmDelta};
 pub use situation::{SituationDetected, SituationOf, SituationResolved};
