@@ -2,4 +2,6 @@
 
 mod topics;
 
-pub use topics::{Autonomy, Budget, CampaignEnded, CampaignStarted, DecisionWanted, Plan, PlanTrigger, RewardSpec};
+pub use topics::{
+    Autonomy, Budget, CampaignEnded, CampaignStarted, DecisionWanted, Plan, PlanTrigger, RewardSpec, Strategy,
+};

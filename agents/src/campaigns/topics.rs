@@ -34,6 +34,24 @@ pub enum PlanTrigger {
     },
 }
 
+/// How an arm is chosen of those that may be. All but [`Strategy::Learn`] are there to be compared with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// What was learned of people like this one decides.
+    #[default]
+    Learn,
+    /// Chance decides, evenly, for ever.
+    Uniform,
+    /// Always the arm of this number; nothing where it may not be.
+    Fixed(u16),
+    /// Chance decides evenly until so many rewards have come, then always the arm with the best mean.
+    AbThenCommit {
+        /// How many rewards are waited for.
+        rewards: u32,
+    },
+}
+
 /// What must not be passed; none for no limit.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -103,6 +121,9 @@ pub struct Plan {
     pub costs_micros: Vec<(Channel, i64)>,
     /// How far it goes by itself.
     pub autonomy: Autonomy,
+    /// How an arm is chosen.
+    #[serde(default)]
+    pub strategy: Strategy,
 }
 
 /// A plan is in force, until another one is or the campaign ends. Paused is a campaign by
