@@ -6,9 +6,11 @@ pub mod holdout;
 pub mod identity;
 pub mod journeys;
 mod packing;
+mod parting;
 pub mod profiles;
 pub mod rhythm;
 pub mod segmentation;
+pub mod situation;
 pub mod suppression;
 pub mod vocabulary;
 
@@ -29,5 +31,7 @@ pub fn troupe(workers: usize) -> Troupe {
         .agent(segmentation::SegmentSizes)
         .agent(rhythm::Rhythm)
         .agent(goals::Goals)
+        .agent_with_workers(situation::Situations, workers)
+        .agent(situation::IntentLearner)
         .agent(suppression::Suppressions)
 }

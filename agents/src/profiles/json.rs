@@ -11,15 +11,15 @@ use serde::{
 use serde_json::{Value, value::RawValue};
 
 /// The wanted fields of an object, raw; a null field counts as none.
-pub(super) struct Picked<'a, const N: usize> {
+pub(crate) struct Picked<'a, const N: usize> {
     /// In the order of the names asked for.
-    pub(super) values: [Option<&'a RawValue>; N],
+    pub(crate) values: [Option<&'a RawValue>; N],
     /// The text is not an object, or can't be read to its end.
-    pub(super) broken: bool,
+    pub(crate) broken: bool,
 }
 
 /// Finds the fields `names` in the object `text`; of a field given twice the last counts.
-pub(super) fn pick<'a, const N: usize>(text: &'a str, names: &[&str; N]) -> Picked<'a, N> {
+pub(crate) fn pick<'a, const N: usize>(text: &'a str, names: &[&str; N]) -> Picked<'a, N> {
     let mut values = [None; N];
     let mut visit = |key: FieldName<'_>| names.iter().position(|name| *name == key.0);
     let broken = walk(text, &mut visit, &mut |place: usize, value| {
@@ -31,18 +31,18 @@ pub(super) fn pick<'a, const N: usize>(text: &'a str, names: &[&str; N]) -> Pick
 }
 
 /// Shows every field of the object `text`. True where it could be read to its end.
-pub(super) fn each_field<'a>(text: &'a str, mut show: impl FnMut(&str, &'a RawValue)) -> bool {
+pub(crate) fn each_field<'a>(text: &'a str, mut show: impl FnMut(&str, &'a RawValue)) -> bool {
     let mut own = |key: FieldName<'_>| Some(key.0.to_owned());
     walk(text, &mut own, &mut |name: String, value| show(&name, value)).is_ok()
 }
 
 /// The elements of an array; none where it is no array.
-pub(super) fn elements(value: &RawValue) -> Option<Vec<&RawValue>> {
+pub(crate) fn elements(value: &RawValue) -> Option<Vec<&RawValue>> {
     serde_json::from_str(value.get()).ok()
 }
 
 /// A string's text; `None` for anything else, and for a string that is no Unicode.
-pub(super) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
+pub(crate) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
     let raw = value.get();
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
     if !inner.contains('\\') {
@@ -52,20 +52,20 @@ pub(super) fn text(value: &RawValue) -> Option<Cow<'_, str>> {
 }
 
 /// The text of a string or of a number: ids come as both.
-pub(super) fn text_or_number(value: &RawValue) -> Option<Cow<'_, str>> {
+pub(crate) fn text_or_number(value: &RawValue) -> Option<Cow<'_, str>> {
     let raw = value.get();
     let number = raw.starts_with(|first: char| first == '-' || first.is_ascii_digit());
     if number { Some(Cow::Borrowed(raw)) } else { text(value) }
 }
 
 /// The first `bytes_max` bytes of a text, no character split.
-pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
+pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
     let end = (0..=bytes_max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     end.and_then(|end| text.get(..end)).unwrap_or_default()
 }
 
 /// Bytes a value takes at most once it is kept.
-pub(super) fn weight(value: &Value) -> usize {
+pub(crate) fn weight(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) => 1,
         Value::Number(_) => 9,

@@ -13,7 +13,7 @@ mod find;
 mod fold;
 mod hours;
 mod identifiers;
-mod json;
+pub(crate) mod json;
 mod messages;
 mod money;
 mod names;

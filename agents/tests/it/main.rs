@@ -6,4 +6,5 @@ mod erasure;
 mod oracle;
 mod profiles;
 mod segmentation;
+mod situation;
 mod support;
