@@ -3,7 +3,7 @@ use std::fmt;
 use impresario_runtime::{AgentKey, SubjectId, Topic};
 use serde::{Deserialize, Serialize};
 
-use super::{Channel, Millis, ProfileId};
+use super::{Channel, Feature, Millis, ProfileId};
 
 /// A decision about one person: a hash of the person, the campaign and the number of the decision. Shown as
 /// `d_` and sixteen lowercase hexadecimal digits.
@@ -100,6 +100,9 @@ pub struct DecisionDue {
     /// What it is about, to be rendered: e.g. the product of a purchase intent. A JSON object.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub context: serde_json::Value,
+    /// Whether something of the campaign was sent to them before: then they count among its people already.
+    #[serde(default)]
+    pub reached_before: bool,
 }
 
 impl Topic for DecisionDue {
@@ -123,6 +126,9 @@ pub struct PersonDescribed {
     pub profile: ProfileId,
     /// The features, as `campaigns::features` names them, each about -1 to 1.
     pub features: Vec<f32>,
+    /// Their orders and what they have paid, by feature, as they stand: what comes after is counted from here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub standing: Vec<(Feature, i64)>,
 }
 
 impl Topic for PersonDescribed {
@@ -182,6 +188,9 @@ pub struct DecisionRequested {
     /// As [`DecisionDue::context`].
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub context: serde_json::Value,
+    /// As [`DecisionDue::reached_before`].
+    #[serde(default)]
+    pub reached_before: bool,
 }
 
 impl Topic for DecisionRequested {
@@ -231,6 +240,30 @@ pub struct DecisionMade {
     /// As [`DecisionDue::context`].
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub context: serde_json::Value,
+    /// What was set aside for it of the campaign's bounds, and is given back if its message is refused.
+    #[serde(default, skip_serializing_if = "Reserved::is_nothing")]
+    pub reserved: Reserved,
+}
+
+/// What a decision takes of its campaign's bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reserved {
+    /// Messages.
+    pub messages: u64,
+    /// People it reaches who were not reached before.
+    pub people: u64,
+    /// What sending costs, millionths of the goal's currency.
+    pub cost_micros: i64,
+    /// What its offer gives away at most, millionths.
+    pub discount_micros: i64,
+}
+
+impl Reserved {
+    /// Whether nothing was set aside.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Topic for DecisionMade {

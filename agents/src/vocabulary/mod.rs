@@ -17,7 +17,7 @@ pub use contact::{Address, ConsentState, Contact, ContactChanged};
 pub use control::{MarketingFreed, MarketingHeld, SendingResumed, SendingStopped, StopScope};
 pub use decision::{
     Arm, ChannelVerdict, DecisionDue, DecisionId, DecisionIdError, DecisionMade, DecisionRequested, Group, Outcome,
-    PersonDescribed, Refusal, RewardObserved,
+    PersonDescribed, Refusal, Reserved, RewardObserved,
 };
 pub use event::{EventKind, KeptNode, Stamp, Tracked};
 pub use feature::{Channel, Feature, Unit};
