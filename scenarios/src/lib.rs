@@ -1,5 +1,6 @@
 //! Scenarios: what people do, what goes wrong, and what must come of it, as files a marketer can read.
 
+mod answers;
 mod diff;
 mod error;
 mod format;

@@ -1,17 +1,21 @@
 //! A scenario, read and checked: who there is, and what happens in which order.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use impresario_agents::{
     profiles::Profiles,
     rhythm::Rhythm,
     segmentation::Segmentation,
-    vocabulary::{EventKind, Identifier, Millis, ProfileId},
+    vocabulary::{Channel, EventKind, Identifier, Millis, ProfileId},
 };
-use impresario_runtime::Agent;
+use impresario_runtime::{
+    Agent, Topic, new_entry,
+    store::{Journal, NewEntry, StoreError},
+};
 use jiff::tz::TimeZone;
-use serde::Deserialize;
 use serde_json::{Map, Value};
+
+use crate::answers::Answers;
 
 /// A scenario file, read and checked.
 #[derive(Clone, Debug)]
@@ -28,6 +32,8 @@ pub struct Scenario {
     pub(crate) actions: Vec<Planned>,
     pub(crate) faults: Faults,
     pub(crate) always: Vec<Invariant>,
+    /// Hundredths that offers take off, by offer.
+    pub(crate) discounts: BTreeMap<String, f64>,
 }
 
 /// One person of the scenario.
@@ -44,6 +50,10 @@ pub(crate) struct Person {
     /// What an `identify` says of the person: e-mail, phone, consent and traits.
     pub(crate) traits: Map<String, Value>,
     pub(crate) generated: bool,
+    /// What the person does with messages; the system never sees it.
+    pub(crate) answers: Option<Arc<Answers>>,
+    /// Channels whose messages to the person come back.
+    pub(crate) bounces: Vec<Channel>,
 }
 
 /// Something that happens at an instant.
@@ -69,10 +79,51 @@ pub(crate) enum Action {
     Unmerge(ProfileId),
     /// An operator releases an identifier from quarantine.
     Release(ProfileId),
+    /// An operator, a provider or a program says something.
+    Say(Saying),
+    /// A receipt of the newest message to somebody by a channel.
+    Receipt(Receipt),
     /// The process is killed, its unsynced writes lost.
     Kill,
     /// Something must be so.
     Expect(Expect),
+}
+
+type MakeEntry = dyn Fn(&Journal) -> Result<NewEntry, StoreError> + std::marker::Send + Sync;
+
+/// A word from outside, ready for the journal.
+#[derive(Clone)]
+pub(crate) struct Saying {
+    /// What it is, for telling it apart from others of that instant.
+    pub(crate) what: String,
+    entry: Arc<MakeEntry>,
+}
+
+impl Saying {
+    /// The word `topic`.
+    pub(crate) fn new<T: Topic + Clone>(what: impl Into<String>, topic: T) -> Self {
+        Self { what: what.into(), entry: Arc::new(move |journal| new_entry(journal, 0, topic.clone())) }
+    }
+
+    /// Its entry in a journal.
+    pub(crate) fn entry(&self, journal: &Journal) -> Result<NewEntry, StoreError> {
+        (self.entry)(journal)
+    }
+}
+
+impl fmt::Debug for Saying {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Saying").field(&self.what).finish()
+    }
+}
+
+/// A receipt that a provider sends.
+#[derive(Clone, Debug)]
+pub(crate) struct Receipt {
+    pub(crate) person: usize,
+    pub(crate) channel: Channel,
+    pub(crate) kind: impresario_agents::vocabulary::ReceiptKind,
+    pub(crate) machine: bool,
 }
 
 /// One event on its way.
@@ -110,8 +161,66 @@ pub(crate) enum Expect {
     Segment { name: String, has: Vec<String>, has_not: Vec<String>, size: Option<u64> },
     Profile(ExpectProfile),
     State(ExpectState),
+    Situation(ExpectSituation),
+    Message(ExpectMessage),
+    NoMessage(ExpectNoMessage),
+    Decision(ExpectDecision),
     DeadLetters(u64),
     Profiles(u64),
+}
+
+/// A situation that was told.
+#[derive(Clone, Debug)]
+pub(crate) struct ExpectSituation {
+    pub(crate) who: Vec<String>,
+    pub(crate) kind: String,
+    /// Whether it must be over, or must not be.
+    pub(crate) resolved: Option<bool>,
+    /// Fields of its context that must be so.
+    pub(crate) context: Map<String, Value>,
+    /// Whether there must be none.
+    pub(crate) none: bool,
+}
+
+/// A message that was delivered.
+#[derive(Clone, Debug)]
+pub(crate) struct ExpectMessage {
+    pub(crate) to: Vec<String>,
+    pub(crate) channel: Option<Channel>,
+    /// No later than so long after the customer's event it comes of.
+    pub(crate) within_ms: Option<Millis>,
+    pub(crate) contains: Vec<String>,
+    pub(crate) cause: Option<String>,
+    pub(crate) at_ms: Option<Millis>,
+    pub(crate) since_ms: Option<Millis>,
+    pub(crate) template: Option<String>,
+    pub(crate) offer: Option<String>,
+    /// So many of them, and no more.
+    pub(crate) times: Option<u64>,
+}
+
+/// A message that was not sent.
+#[derive(Clone, Debug)]
+pub(crate) struct ExpectNoMessage {
+    pub(crate) to: Vec<String>,
+    pub(crate) channel: Option<Channel>,
+    pub(crate) since_ms: Option<Millis>,
+    pub(crate) because: Option<String>,
+}
+
+/// A decision that was made.
+#[derive(Clone, Debug)]
+pub(crate) struct ExpectDecision {
+    pub(crate) who: Vec<String>,
+    pub(crate) campaign: Option<String>,
+    pub(crate) group: Option<String>,
+    /// Whether something is to be done, or nothing.
+    pub(crate) nothing: Option<bool>,
+    pub(crate) channel: Option<Channel>,
+    pub(crate) template: Option<String>,
+    pub(crate) offer: Option<String>,
+    pub(crate) withheld: Option<String>,
+    pub(crate) times: Option<u64>,
 }
 
 /// What an agent keeps, as it shows itself in JSON.
@@ -204,8 +313,7 @@ impl Scenario {
 pub(crate) const BREAKABLE: [&str; 3] = [Profiles::NAME, Segmentation::NAME, Rhythm::NAME];
 
 /// What must hold after every step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Invariant {
     /// Who is in a segment is who entered it and has not left it, by the journal's entries.
     MembershipMatchesEntries,
@@ -221,4 +329,30 @@ pub enum Invariant {
     NoDeadLetters,
     /// At the end, people and memberships are what they would be without the faults.
     FaultsChangeNothing,
+    /// Nobody gets the same message twice, and no decision brings forth two.
+    NoDuplicateMessage,
+    /// Nothing that persuades goes by a channel its reader has not agreed to, or has refused.
+    ConsentRespected,
+    /// Nobody gets more messages that persuade than so many within so long.
+    FrequencyCap {
+        /// So many.
+        max: u32,
+        /// Within so long, milliseconds.
+        per_ms: Millis,
+        /// By this channel; by all together where none is said.
+        channel: Option<Channel>,
+    },
+    /// Nothing that persuades goes in the hours of rest of whoever gets it.
+    QuietHoursRespected {
+        /// From this minute of the day.
+        from: i16,
+        /// Until this minute of the day.
+        until: i16,
+    },
+    /// Nobody of a holdout gets anything of its campaign.
+    HoldoutUntouched,
+    /// Every message comes of something from outside, says what, and passed guards.
+    EveryMessageHasACause,
+    /// No campaign sends more, to more people, or for more money than its plan allows.
+    BudgetRespected,
 }

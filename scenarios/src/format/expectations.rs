@@ -9,6 +9,7 @@ use serde_saphyr::Spanned;
 use super::{
     events::known,
     file::{ExpectFile, ExpectProfileFile, ExpectSegmentFile, ExpectStateFile, OneOrMore},
+    messages::{expect_decision, expect_message, expect_no_message, expect_situation},
     people::Cast,
     read_at,
     time::Calendar,
@@ -42,6 +43,11 @@ pub(crate) fn expectation(
         }
         ExpectFile::Profile(file) => profile(spanned, file, cast, calendar).map(Expect::Profile),
         ExpectFile::State(file) => state(spanned, file, cast).map(Expect::State),
+        ExpectFile::Situation(file) => expect_situation(file, cast, false).map(Expect::Situation),
+        ExpectFile::NoSituation(file) => expect_situation(file, cast, true).map(Expect::Situation),
+        ExpectFile::Message(file) => expect_message(file, cast, calendar).map(Expect::Message),
+        ExpectFile::NoMessage(file) => expect_no_message(file, cast, calendar).map(Expect::NoMessage),
+        ExpectFile::Decision(file) => expect_decision(file, cast).map(Expect::Decision),
         ExpectFile::DeadLetters(count) => Ok(Expect::DeadLetters(*count)),
         ExpectFile::Profiles(count) => Ok(Expect::Profiles(*count)),
     }

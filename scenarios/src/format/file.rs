@@ -5,7 +5,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
-use crate::model::Invariant;
+use super::messages::{
+    AnswersFile, ExpectDecisionFile, ExpectMessageFile, ExpectNoMessageFile, ExpectSituationFile, InvariantFile,
+    MessageFile, ReceiptFile, ScopeFile,
+};
 
 /// A whole file.
 #[derive(Debug, Deserialize)]
@@ -19,11 +22,19 @@ pub(crate) struct File {
     pub(crate) segments: IndexMap<String, Spanned<Map<String, Value>>>,
     #[serde(default)]
     pub(crate) goals: IndexMap<String, Spanned<Map<String, Value>>>,
+    #[serde(default)]
+    pub(crate) templates: IndexMap<String, Spanned<Map<String, Value>>>,
+    #[serde(default)]
+    pub(crate) offers: IndexMap<String, Spanned<Map<String, Value>>>,
+    #[serde(default)]
+    pub(crate) journeys: IndexMap<String, Spanned<Map<String, Value>>>,
+    /// The messaging policy.
+    pub(crate) gate: Option<Spanned<Map<String, Value>>>,
     pub(crate) timeline: Vec<Spanned<TimelineFile>>,
     #[serde(default)]
     pub(crate) faults: FaultsFile,
     #[serde(default)]
-    pub(crate) always: Vec<Invariant>,
+    pub(crate) always: Vec<Spanned<InvariantFile>>,
 }
 
 /// One named person, or a whole population.
@@ -40,6 +51,9 @@ pub(crate) struct PersonFile {
     pub(crate) zone: Option<Spanned<String>>,
     pub(crate) consent: Option<Vec<String>>,
     pub(crate) traits: Option<Map<String, Value>>,
+    pub(crate) answers: Option<Spanned<IndexMap<String, Spanned<f64>>>>,
+    pub(crate) answers_after: Option<Spanned<String>>,
+    pub(crate) bounces: Option<Vec<Spanned<String>>>,
     pub(crate) population: Option<Spanned<PopulationFile>>,
 }
 
@@ -49,7 +63,10 @@ pub(crate) struct PersonFile {
 pub(crate) struct PopulationFile {
     pub(crate) count: Spanned<u32>,
     pub(crate) seed: Option<u64>,
+    #[serde(default)]
     pub(crate) habits: Vec<Spanned<HabitFile>>,
+    #[serde(default)]
+    pub(crate) answers: Vec<Spanned<AnswersFile>>,
 }
 
 /// Something a generated person does again and again.
@@ -84,7 +101,22 @@ pub(crate) struct TimelineFile {
     #[serde(default)]
     pub(crate) release: Vec<Spanned<String>>,
     #[serde(default)]
+    pub(crate) messages: Vec<Spanned<MessageFile>>,
+    #[serde(default)]
+    pub(crate) receipts: Vec<Spanned<ReceiptFile>>,
+    pub(crate) stop: Option<Spanned<ScopeFile>>,
+    pub(crate) resume: Option<Spanned<ScopeFile>>,
+    pub(crate) withdraw_consent: Option<Spanned<WithdrawFile>>,
+    #[serde(default)]
     pub(crate) expect: Vec<Spanned<ExpectFile>>,
+}
+
+/// Whose consent to what is taken back.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WithdrawFile {
+    pub(crate) who: Spanned<OneOrMore>,
+    pub(crate) channel: Spanned<OneOrMore>,
 }
 
 /// What somebody does.
@@ -133,6 +165,11 @@ pub(crate) enum ExpectFile {
     Segment(ExpectSegmentFile),
     Profile(ExpectProfileFile),
     State(ExpectStateFile),
+    Situation(ExpectSituationFile),
+    NoSituation(ExpectSituationFile),
+    Message(ExpectMessageFile),
+    NoMessage(ExpectNoMessageFile),
+    Decision(ExpectDecisionFile),
     DeadLetters(u64),
     Profiles(u64),
 }

@@ -1,16 +1,19 @@
 //! Scenario files: their shape, how they write time, and what they mean.
 
 mod chance;
+mod commands;
 mod events;
 mod expectations;
 mod faults;
 mod file;
+mod messages;
 mod people;
 mod plan;
 mod time;
 
 pub(crate) use chance::Chance;
 pub(crate) use faults::{shuffle_instants, with_faults};
+pub(crate) use people::pick;
 
 use serde_saphyr::{Location, Spanned};
 

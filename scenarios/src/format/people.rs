@@ -1,6 +1,6 @@
 //! Who there is: named people, and populations with habits the system never sees.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use impresario_agents::vocabulary::{EventKind, Identifier, IdentifierKind, Millis};
 use indexmap::IndexMap;
@@ -12,7 +12,10 @@ use super::{
     EVENTS_MAX, PEOPLE_MAX,
     chance::Chance,
     file::{HabitFile, PersonFile, PopulationFile},
-    read_at, time, wrong,
+    messages::{self, channel},
+    read_at,
+    time::{self, Calendar},
+    wrong,
 };
 use crate::{
     FormatError,
@@ -20,6 +23,9 @@ use crate::{
 };
 
 const DAY_MS: Millis = 86_400_000;
+
+/// A push token that is none: of somebody who is otherwise like another.
+const NO_TOKEN: &str = "none";
 
 /// A name that stands for everybody of the scenario.
 pub(crate) const EVERYBODY: &str = "everybody";
@@ -43,7 +49,11 @@ struct Habit {
     chance: Chance,
 }
 
-pub(crate) fn cast(file: &IndexMap<String, Spanned<PersonFile>>, seed: u64) -> Result<Cast, FormatError> {
+pub(crate) fn cast(
+    file: &IndexMap<String, Spanned<PersonFile>>,
+    seed: u64,
+    calendar: &Calendar,
+) -> Result<Cast, FormatError> {
     let mut cast = Cast { people: Vec::new(), names: BTreeMap::new(), habits: Vec::new() };
     for (name, person) in file {
         if name == EVERYBODY {
@@ -51,7 +61,7 @@ pub(crate) fn cast(file: &IndexMap<String, Spanned<PersonFile>>, seed: u64) -> R
         }
         let first = cast.people.len();
         match &person.value.population {
-            Some(population) => populate(&mut cast, name, person, population, seed)?,
+            Some(population) => populate(&mut cast, name, person, population, (seed, calendar))?,
             None => {
                 let like = like(file, person)?;
                 cast.people.push(make(name, person, like)?);
@@ -100,12 +110,13 @@ fn make(name: &str, spanned: &Spanned<PersonFile>, like: Option<&PersonFile>) ->
         identifiers.push(identifier);
         Ok(())
     };
+    let push = file.push.as_ref().filter(|token| token.as_str() != NO_TOKEN);
     add(IdentifierKind::UserId, &id)?;
     for (kind, text) in [
         (IdentifierKind::AnonymousId, &file.device),
         (IdentifierKind::Email, &file.email),
         (IdentifierKind::Phone, &file.phone),
-        (IdentifierKind::DeviceToken, &file.push),
+        (IdentifierKind::DeviceToken, &push.cloned()),
     ] {
         if let Some(text) = text {
             add(kind, text)?;
@@ -119,16 +130,22 @@ fn make(name: &str, spanned: &Spanned<PersonFile>, like: Option<&PersonFile>) ->
             traits.insert(key.into(), json!(value));
         }
     }
+    let answers = file.answers.as_ref().or_else(|| like.and_then(|like| like.answers.as_ref()));
+    let after = file.answers_after.as_ref().or_else(|| like.and_then(|like| like.answers_after.as_ref()));
+    let answers = answers.map(|answers| messages::of_person(answers, after)).transpose()?;
+    let bounces = file.bounces.iter().flatten().map(channel).collect::<Result<_, _>>()?;
     Ok(Person {
         name: name.to_owned(),
         id,
         device: file.device.clone(),
         identifiers,
         external,
-        push: file.push.clone(),
+        push: push.cloned(),
         zone: zone.map(|zone| zone.value.clone()),
         traits,
         generated: false,
+        answers: answers.map(Arc::new),
+        bounces,
     })
 }
 
@@ -137,7 +154,7 @@ fn populate(
     name: &str,
     person: &Spanned<PersonFile>,
     population: &Spanned<PopulationFile>,
-    seed: u64,
+    (seed, calendar): (u64, &Calendar),
 ) -> Result<(), FormatError> {
     let PersonFile { like, id, email, phone, push, device, external, .. } = &person.value;
     let own = [id, email, phone, push, device].iter().any(|own| own.is_some());
@@ -147,17 +164,30 @@ fn populate(
             "a population has `zone`, `consent` and `traits` alone; its people get ids of their own",
         ));
     }
-    let PopulationFile { count, seed: own_seed, habits } = &population.value;
+    let PopulationFile { count, seed: own_seed, habits, answers } = &population.value;
     if count.value == 0 || count.value as usize > PEOPLE_MAX {
         return Err(wrong(count, format!("`count` is 1 to {PEOPLE_MAX}")));
     }
     // Two populations differ even where a file gives both the same seed.
     let seed = own_seed.unwrap_or(seed);
+    let sorts = messages::sorts(answers, calendar)?;
     for number in 1..=count.value {
         let member = format!("{name}-{number}");
         let index = cast.people.len();
         let mut made = make(&member, person, None)?;
         made.generated = true;
+        if let Some(sorts) = &sorts {
+            // Whoever is to get messages can be reached.
+            let email = format!("{member}@example.test");
+            let phone = format!("+48{:09}", 500_000_000 + index);
+            made.push = Some(format!("token-{member}"));
+            made.traits.insert("email".into(), json!(email));
+            made.traits.insert("phone".into(), json!(phone));
+            let known = [(IdentifierKind::Email, email), (IdentifierKind::Phone, phone)];
+            made.identifiers.extend(known.into_iter().filter_map(|(kind, text)| Identifier::new(kind, &text)));
+            let mut chance = Chance::new(seed, &format!("sort of {name}"), u64::from(number));
+            made.answers = Some(Arc::new(sorts.of(&mut chance)));
+        }
         cast.names.insert(member, vec![index]);
         cast.people.push(made);
         for (which, habit) in habits.iter().enumerate() {
@@ -201,6 +231,13 @@ impl Cast {
     /// What generated people do from `start_ms` to `end_ms`, in order of time.
     pub(crate) fn live(&mut self, start_ms: Millis, end_ms: Millis) -> Result<Vec<Planned>, FormatError> {
         let mut planned = Vec::new();
+        for (index, person) in self.people.iter().enumerate().filter(|(_, person)| person.generated) {
+            if person.answers.is_some() {
+                let mut send = said(person, index, EventKind::Identify, start_ms);
+                send.properties = person.traits.clone();
+                planned.push(Planned { at_ms: start_ms, line: 0, action: Action::Send(Box::new(send)) });
+            }
+        }
         for habit in &mut self.habits {
             let until = habit.stop_ms.map_or(end_ms, |stop| (start_ms + stop).min(end_ms));
             let mut at_ms = start_ms + habit.begin_ms + habit.chance.below(habit.gap_ms);
@@ -256,7 +293,7 @@ pub(crate) fn said(person: &Person, index: usize, kind: EventKind, happened_ms: 
 }
 
 /// `20..80` is a whole number of that range; anything else is itself.
-fn pick(value: &Value, chance: &mut Chance) -> Value {
+pub(crate) fn pick(value: &Value, chance: &mut Chance) -> Value {
     let range = value.as_str().and_then(|text| {
         let (low, high) = text.split_once("..")?;
         let (low, high): (i64, i64) = (low.trim().parse().ok()?, high.trim().parse().ok()?);

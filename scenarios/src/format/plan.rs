@@ -1,6 +1,6 @@
 //! From the file to what happens, in order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use impresario_agents::{profiles::node_of, vocabulary::ProfileId};
 use jiff::Zoned;
@@ -9,10 +9,12 @@ use serde_saphyr::Spanned;
 
 use super::{
     EVENTS_MAX,
+    commands::{commands, say_content},
     events::{events, known},
     expectations::expectation,
     faults::faults,
     file::{File, TimelineFile},
+    messages::invariant,
     people::{self, Cast},
     read_at,
     time::Calendar,
@@ -40,10 +42,11 @@ pub(crate) fn plan(file: &File) -> Result<Scenario, FormatError> {
     })?;
     let start_ms = start.timestamp().as_millisecond();
     let zone = start.time_zone().clone();
-    let mut cast = people::cast(&file.people, file.seed)?;
     let mut calendar = Calendar::new(start.clone());
+    let mut cast = people::cast(&file.people, file.seed, &calendar)?;
     let mut segments = Segments::default();
     let mut planned = Vec::new();
+    say_content(file, start_ms, &mut planned)?;
     define(&file.segments, start_ms, &mut segments, &mut planned)?;
     set_goals(&file.goals, start_ms, &mut segments, &mut planned)?;
     if file.timeline.is_empty() {
@@ -64,7 +67,7 @@ pub(crate) fn plan(file: &File) -> Result<Scenario, FormatError> {
     }
     let calendar = Calendar::new(start);
     let faults = faults(&file.faults, &calendar)?;
-    let mut always = file.always.clone();
+    let mut always = file.always.iter().map(invariant).collect::<Result<Vec<_>, _>>()?;
     always.sort_unstable();
     always.dedup();
     let Cast { people, names, .. } = cast;
@@ -78,6 +81,7 @@ pub(crate) fn plan(file: &File) -> Result<Scenario, FormatError> {
         actions: planned,
         faults,
         always,
+        discounts: BTreeMap::new(),
     })
 }
 
@@ -96,13 +100,10 @@ fn timeline(
     segments: &mut Segments,
     planned: &mut Vec<Planned>,
 ) -> Result<(), FormatError> {
-    let TimelineFile { at, events: said, define_segment, set_goal, unmerge, release, erase, expect } = &entry.value;
+    let TimelineFile { at, events: said, define_segment, set_goal, unmerge, release, erase, expect, .. } = &entry.value;
     let at_ms = read_at(at, |text| calendar.go_to(text))?;
-    let commands = define_segment.len() + set_goal.len() + unmerge.len() + release.len();
-    if said.is_empty() && commands == 0 && expect.is_empty() && erase.is_none() {
-        let what = "an entry has `events`, `define_segment`, `set_goal`, `unmerge`, `release`, `erase` or `expect`";
-        return Err(wrong(entry, what));
-    }
+    let before = planned.len();
+    commands(&entry.value, at_ms, cast, planned)?;
     define(define_segment, at_ms, segments, planned)?;
     set_goals(set_goal, at_ms, segments, planned)?;
     for event in said {
@@ -128,6 +129,12 @@ fn timeline(
     for expected in expect {
         let action = Action::Expect(expectation(expected, cast, &segments.names, calendar)?);
         planned.push(Planned { at_ms, line: expected.referenced.line(), action });
+    }
+    if planned.len() == before {
+        return Err(wrong(
+            entry,
+            "an entry says what happens, e.g. `events`, `set_goal`, `approve`, `stop`, or `expect`",
+        ));
     }
     Ok(())
 }

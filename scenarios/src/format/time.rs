@@ -126,7 +126,7 @@ impl Calendar {
     }
 }
 
-fn time_of_day(text: &str) -> Option<civil::Time> {
+pub(crate) fn time_of_day(text: &str) -> Option<civil::Time> {
     let mut fields = text.split(':');
     let mut field = |max: i8| {
         let field = fields.next()?;

@@ -7,6 +7,8 @@ use impresario_runtime::{Driver, RuntimeError};
 use serde_json::Value;
 
 use super::{
+    crowd::Crowd,
+    letters,
     seen::Seen,
     world::{self, Profile},
 };
@@ -22,9 +24,12 @@ const NAMES_MAX: usize = 10;
 pub(crate) fn check(
     expected: &Expect,
     scenario: &Scenario,
-    seen: &Seen,
+    (seen, crowd): (&Seen, &Crowd),
     driver: &mut Driver,
 ) -> Result<Vec<String>, RuntimeError> {
+    if let Some(wrong) = letters::check(expected, scenario, (seen, crowd), driver)? {
+        return Ok(wrong);
+    }
     let mut wrong = Vec::new();
     match expected {
         Expect::Segment { name, has, has_not, size } => {
@@ -67,6 +72,7 @@ pub(crate) fn check(
             }
         }
         Expect::DeadLetters(_) => {}
+        Expect::Situation(_) | Expect::Message(_) | Expect::NoMessage(_) | Expect::Decision(_) => {}
     }
     Ok(wrong)
 }

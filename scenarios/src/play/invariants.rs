@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use impresario_agents::vocabulary::{Millis, ProfileId};
 use impresario_runtime::Driver;
 
-use super::{seen::Seen, world};
+use super::{letters, seen::Seen, world};
 use crate::{Invariant, ScenarioError};
 
 /// What does not hold, in words: for everybody where `whole`, else for those of whom something was said
@@ -63,6 +63,30 @@ pub(crate) fn check(
             Invariant::NoDeadLetters if seen.facts.dead_letters > 0 => {
                 found.push(format!("no dead letters: there are {}", seen.facts.dead_letters));
             }
+            Invariant::NoDuplicateMessage => {
+                for id in std::mem::take(&mut seen.facts.contacts.twice) {
+                    found.push(format!("no duplicate message: {id} was sent twice"));
+                }
+            }
+            Invariant::EveryMessageHasACause => {
+                let contacts = &mut seen.facts.contacts;
+                let new = contacts.order.get(contacts.checked..).unwrap_or_default().to_vec();
+                contacts.checked = contacts.order.len();
+                for id in new {
+                    let Some(sent) = seen.facts.contacts.sent.get(&id) else { continue };
+                    let comes_of = letters::origin(driver.journal(), sent.seq, |_| ())?;
+                    if !comes_of || sent.guards == 0 || sent.because.is_empty() {
+                        let (who, by) = (seen.name(sent.profile), sent.channel.name());
+                        found.push(format!("every message has a cause: {} to {who} by {by} has none", sent.template));
+                    }
+                }
+            }
+            // What was sent is looked at as it is read.
+            Invariant::ConsentRespected
+            | Invariant::FrequencyCap { .. }
+            | Invariant::QuietHoursRespected { .. }
+            | Invariant::HoldoutUntouched
+            | Invariant::BudgetRespected => found.append(&mut seen.facts.ledger.odd),
             // The journal is read whole where something is expected and at the end, and faults are compared with their absence there.
             Invariant::NoDeadLetters
             | Invariant::MembershipMatchesJournal

@@ -1,9 +1,13 @@
 //! Playing a scenario: the stage, what is seen on it, and what is asked of it.
 
+mod contacts;
+mod crowd;
 mod cut;
 mod door;
 mod expect;
+mod guards;
 mod invariants;
+mod letters;
 mod run;
 mod seen;
 mod stage;

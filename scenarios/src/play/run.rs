@@ -8,7 +8,7 @@ use std::{
 use impresario_agents::{
     Casting,
     identity::{IdentifierReleased, UnmergeAsked},
-    vocabulary::Millis,
+    vocabulary::{Millis, ReceiptCame},
 };
 use impresario_runtime::{
     RuntimeError, new_entry,
@@ -17,6 +17,7 @@ use impresario_runtime::{
 use serde::Serialize;
 
 use super::{
+    crowd::{Answer, Crowd},
     cut::Unsynced,
     door::{dedup, message_id, submit_event, tracked},
     expect, invariants,
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::{
     Invariant, Scenario, ScenarioError, format,
-    model::{Action, Expect, Fate, Planned, Send},
+    model::{Action, Expect, Fate, Planned, Receipt, Saying, Send},
 };
 
 /// Failures told of one run; the first ones tell most.
@@ -186,6 +187,7 @@ struct Run<'a> {
     late_kills: Vec<u64>,
     /// Ids of the events sent so far.
     sent: BTreeSet<String>,
+    crowd: Crowd,
 }
 
 impl<'a> Run<'a> {
@@ -205,6 +207,7 @@ impl<'a> Run<'a> {
             let dedup = dedup(&message_id(scenario, send));
             Some(Break { agent: panic.agent.clone(), dedup, left: panic.times, struck: false })
         });
+        let crowd = Crowd::new(scenario);
         let stage = Stage::open(StagePlan {
             engine: options.engine.clone(),
             casting: options.casting,
@@ -217,6 +220,7 @@ impl<'a> Run<'a> {
             clock_goes_on: options.crash.is_some_and(|crash| crash.clock_goes_on),
             unsynced: if kept { Unsynced::Kept } else { Unsynced::Lost },
             breaker: Arc::new(Breaker::new(breaks.collect())),
+            inbox: Arc::clone(&crowd.inbox),
         })?;
         Ok(Self {
             scenario,
@@ -230,6 +234,7 @@ impl<'a> Run<'a> {
             end_ms: scenario.start_ms,
             late_kills,
             sent: BTreeSet::new(),
+            crowd,
         })
     }
 
@@ -251,12 +256,16 @@ impl<'a> Run<'a> {
 
     /// Everything of one instant, what time alone brings about before it first.
     fn instant(&mut self, at_ms: Millis, actions: &[Planned]) -> Result<(), ScenarioError> {
-        while let Some(due_ms) = self.stage.driver()?.journal().next_due().filter(|due_ms| *due_ms < at_ms) {
+        while let Some(due_ms) = self.next_due()?.filter(|due_ms| *due_ms < at_ms) {
             self.pass(due_ms, false)?;
+            self.answer(due_ms)?;
         }
         // What generated people do by the thousand is looked at person by person.
         let whole = !actions.iter().all(|planned| self.is_generated(planned));
         self.pass(at_ms, whole)?;
+        if self.answer(at_ms)? {
+            self.pass(at_ms, whole)?;
+        }
         let (mut acted, mut compared) = (false, false);
         for planned in actions {
             match &planned.action {
@@ -281,6 +290,57 @@ impl<'a> Run<'a> {
         }
         self.end_ms = at_ms;
         Ok(())
+    }
+
+    /// When time or one of the people next does something.
+    fn next_due(&mut self) -> Result<Option<Millis>, ScenarioError> {
+        let timer = self.stage.driver()?.journal().next_due();
+        Ok(timer.into_iter().chain(self.crowd.next_due()).min())
+    }
+
+    /// People do what they are due to do about messages; true where anybody did.
+    fn answer(&mut self, at_ms: Millis) -> Result<bool, ScenarioError> {
+        let mut any = false;
+        while let Some(answer) = self.crowd.take_due(at_ms) {
+            any = true;
+            match answer {
+                Answer::Receipt(receipt) => {
+                    let what = format!("{:?} of {}, machine {}", receipt.kind, receipt.id, receipt.machine);
+                    self.say(at_ms, &Saying::new(what, receipt))?;
+                }
+                Answer::Event(tracked) => {
+                    self.stage.live(at_ms, |driver| submit_event(driver, &tracked))?;
+                    self.metrics.events_sent += 1;
+                }
+            }
+        }
+        Ok(any)
+    }
+
+    /// Says something from outside, once however often it is sent.
+    fn say(&mut self, at_ms: Millis, saying: &Saying) -> Result<(), ScenarioError> {
+        self.command(at_ms, &saying.what, |journal| saying.entry(journal))
+    }
+
+    /// A provider's receipt of the newest message to somebody by a channel.
+    fn receipt(&mut self, at_ms: Millis, receipt: &Receipt) -> Result<(), ScenarioError> {
+        let Receipt { person, channel, kind, machine } = *receipt;
+        self.look(at_ms)?;
+        let contacts = &self.seen.facts.contacts;
+        let newest = contacts.order.iter().rev().find_map(|id| {
+            let sent = contacts.sent.get(id)?;
+            let own = sent.channel == channel && self.crowd.person(sent.profile) == Some(person);
+            own.then(|| (*id, sent.profile, sent.campaign.clone()))
+        });
+        let Some((id, profile, campaign)) = newest else {
+            let who = self.scenario.people.get(person).map_or("", |person| person.name.as_str());
+            let what = format!("a receipt: {who} has got nothing by {}", channel.name());
+            self.fail(at_ms, &what);
+            return Ok(());
+        };
+        let what = format!("{kind:?} of {id}, machine {machine}, told");
+        let came = ReceiptCame { id, profile, campaign, channel, kind, machine };
+        self.say(at_ms, &Saying::new(what, came))
     }
 
     fn is_generated(&self, planned: &Planned) -> bool {
@@ -317,6 +377,11 @@ impl<'a> Run<'a> {
         } else {
             self.seen.read(&journal)?;
         }
+        for id in std::mem::take(&mut self.seen.facts.contacts.taken) {
+            if let Some(sent) = self.seen.facts.contacts.sent.get(&id) {
+                self.crowd.get(self.scenario, id, sent);
+            }
+        }
         for agent in status {
             let restarts: u64 = agent.workers.iter().map(|worker| worker.restarts).sum();
             let before = self.restarts.insert(agent.agent.clone(), restarts).unwrap_or_default();
@@ -339,6 +404,8 @@ impl<'a> Run<'a> {
                 let set = self.standing.goal(name, goal).map_err(RuntimeError::Setup)?;
                 self.command(at_ms, name, |journal| new_entry(journal, 0, set.clone()))
             }
+            Action::Say(saying) => self.say(at_ms, saying),
+            Action::Receipt(receipt) => self.receipt(at_ms, receipt),
             Action::Erase { person } => self.erase(at_ms, *person),
             Action::Unmerge(node) => {
                 let asked = UnmergeAsked { node: *node };
@@ -407,7 +474,7 @@ impl<'a> Run<'a> {
 
     fn expect(&mut self, planned: &Planned, expected: &Expect) -> Result<(), ScenarioError> {
         self.metrics.expectations += 1;
-        let found = expect::check(expected, self.scenario, &self.seen, self.stage.driver()?)?;
+        let found = expect::check(expected, self.scenario, (&self.seen, &self.crowd), self.stage.driver()?)?;
         for what in found {
             self.fail(planned.at_ms, &format!("line {}: {what}", planned.line));
         }

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use impresario_agents::vocabulary::{
-    EventKind, Identifier, IdentifierKind, Millis, ProfileChanged, ProfileId, ProfileMerged, ProfileParted, Tracked,
+    EventKind, Identifier, IdentifierKind, MessageSent, Millis, ProfileChanged, ProfileId, ProfileMerged,
+    ProfileParted, ReceiptCame, Tracked,
 };
 use impresario_runtime::{
     DeadLetter, Topic,
@@ -11,7 +12,11 @@ use impresario_runtime::{
 };
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::world::{self, Said};
+use super::{
+    contacts::{Contacts, Told},
+    guards::Ledger,
+    world::{self, Said},
+};
 use crate::{
     Scenario,
     model::{Action, Send},
@@ -29,11 +34,14 @@ pub(crate) struct Seen {
     /// Up to here the lines are written already.
     told: Seq,
     pub(crate) facts: Facts,
+    /// Makes the ledger of who may be written to, before anything was said.
+    ledger: Box<dyn Fn() -> Ledger>,
 }
 
 /// What entries say that invariants compare with.
-#[derive(Default)]
 pub(crate) struct Facts {
+    pub(crate) contacts: Contacts,
+    pub(crate) ledger: Ledger,
     pub(crate) events: u64,
     message_ids: BTreeMap<Box<str>, Seq>,
     /// Events that are in the journal twice.
@@ -47,6 +55,24 @@ pub(crate) struct Facts {
     pub(crate) entered: u64,
     pub(crate) left: u64,
     pub(crate) dead_letters: u64,
+}
+
+impl Facts {
+    fn new(ledger: Ledger) -> Self {
+        Self {
+            contacts: Contacts::default(),
+            ledger,
+            events: 0,
+            message_ids: BTreeMap::new(),
+            twice: Vec::new(),
+            members: BTreeMap::new(),
+            odd: Vec::new(),
+            touched: BTreeSet::new(),
+            entered: 0,
+            left: 0,
+            dead_letters: 0,
+        }
+    }
 }
 
 impl Seen {
@@ -84,7 +110,10 @@ impl Seen {
             generated.extend(person.identifiers.iter().map(Identifier::node));
         }
         let zone = scenario.zone.clone();
-        Self { next: 1, zone, names, generated, lines: Vec::new(), told: 0, facts: Facts::default() }
+        let facts = Facts::new(Ledger::new(scenario));
+        let scenario = scenario.clone();
+        let ledger = Box::new(move || Ledger::new(&scenario));
+        Self { next: 1, zone, names, generated, lines: Vec::new(), told: 0, facts, ledger }
     }
 
     /// A profile as people call it.
@@ -114,7 +143,7 @@ impl Seen {
         self.lines.retain(|(seq, _)| *seq <= head);
         self.told = head.min(self.next - 1);
         self.next = 1;
-        self.facts = Facts::default();
+        self.facts = Facts::new((self.ledger)());
         self.read(journal)
     }
 
@@ -161,11 +190,16 @@ impl Seen {
             return Ok(());
         }
         let topic = journal.name_of(entry.topic);
+        if let Some(told) = self.facts.contacts.take(&topic, entry)? {
+            self.contact(&topic, entry, told)?;
+            return Ok(());
+        }
         match topic.as_str() {
             Tracked::NAME => self.tracked(entry, entry.decode(Tracked::VERSION)?),
             ProfileMerged::NAME => {
                 let ProfileMerged { loser, winner, .. } = entry.decode(ProfileMerged::VERSION)?;
                 self.facts.touched.extend([*loser, *winner]);
+                self.facts.ledger.merged(*loser, *winner);
                 let what = format!("is also {}", self.name(*loser));
                 self.tell(entry, *winner, &what);
             }
@@ -214,8 +248,32 @@ impl Seen {
         Ok(())
     }
 
+    /// Something about messages: the guards have a look, and the trace gets its line.
+    fn contact(&mut self, topic: &str, entry: &Entry, told: Told) -> Result<(), StoreError> {
+        if topic == MessageSent::NAME {
+            let id = entry.decode::<MessageSent>(MessageSent::VERSION)?.id;
+            let name = self.name(entry.decode::<MessageSent>(MessageSent::VERSION)?.profile);
+            let Facts { contacts, ledger, .. } = &mut self.facts;
+            if let Some(sent) = contacts.sent.get(&id) {
+                let plan = sent.campaign.as_ref().and_then(|campaign| contacts.plans.get(campaign));
+                ledger.sent(sent, &name, plan);
+            }
+        }
+        if topic == ReceiptCame::NAME {
+            self.facts.ledger.receipt(entry.decode(ReceiptCame::VERSION)?, entry.at_ms);
+        }
+        match told {
+            Told::Person(profile, what) => self.tell(entry, profile, &what),
+            Told::Operator(what) => self.line(entry, "operator", &what),
+            Told::Everybody(what) => self.line(entry, "everybody", &what),
+            Told::Nothing => {}
+        }
+        Ok(())
+    }
+
     fn tracked(&mut self, entry: &Entry, tracked: &Tracked) {
         self.facts.events += 1;
+        self.facts.ledger.tracked(tracked);
         if let Some(first) = self.facts.message_ids.insert(tracked.message_id.as_str().into(), entry.seq) {
             self.facts.twice.push((first, entry.seq));
         }

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use impresario_agents::{
     Casting,
-    vocabulary::{Millis, ProfileChanged},
+    vocabulary::{Deliver, Millis, ProfileChanged},
 };
 use impresario_runtime::{
     Driver, RunSeed, RuntimeError, RuntimeLimits, Topic,
@@ -12,7 +12,10 @@ use impresario_runtime::{
 };
 use parking_lot::Mutex;
 
-use super::cut::{CutEngine, Unsynced};
+use super::{
+    crowd::Inbox,
+    cut::{CutEngine, Unsynced},
+};
 use crate::ScenarioError;
 
 /// Deaths in a row after which a process that can't come up again is given up.
@@ -44,6 +47,8 @@ pub(crate) struct StagePlan {
     /// Whether the clock goes on while the process is down.
     pub(crate) clock_goes_on: bool,
     pub(crate) breaker: Arc<Breaker>,
+    /// Where messages come to.
+    pub(crate) inbox: Arc<Inbox>,
 }
 
 pub(crate) struct Stage {
@@ -166,8 +171,10 @@ impl Stage {
             let journal = Journal::open(engine, JournalLimits::default())?;
             let breaker = Arc::clone(&self.plan.breaker);
             let limits = if self.plan.tight { tight() } else { RuntimeLimits::default() };
+            let inbox = Arc::clone(&self.plan.inbox);
             let troupe = (self.plan.casting)(self.plan.workers)
                 .limits(limits)
+                .effect(move |message: Deliver, _| std::future::ready(Ok(inbox.deliver(message))))
                 .disturbed(move |journal, agent, entry| breaker.disturb(journal, agent, entry));
             // Time stands where the journal ends; or it went on, and what was due since then comes first,
             // each at its instant.

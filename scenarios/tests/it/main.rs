@@ -3,6 +3,7 @@
 mod digest;
 mod files;
 mod format;
+mod letters;
 mod runner;
 
 use std::path::PathBuf;

@@ -1,0 +1,130 @@
+//! What operators, providers and programs say beside customers' events.
+
+use impresario_agents::vocabulary::{
+    Channel, MessageClass, MessageId, MessageRequested, Millis, SendingResumed, SendingStopped, StopScope,
+};
+use serde_json::{Value, json};
+use serde_saphyr::Spanned;
+
+use super::{
+    events::known,
+    file::{File, TimelineFile},
+    messages::{self, MessageFile, ScopeFile, channel_of},
+    people::{Cast, said},
+    wrong,
+};
+use crate::{
+    FormatError,
+    model::{Action, Planned, Receipt, Saying},
+};
+
+/// Who says it, where a name is asked for.
+const OPERATOR: &str = "operator";
+
+/// Templates, offers, journeys and the messaging policy that are there from the start.
+pub(crate) fn say_content(file: &File, at_ms: Millis, planned: &mut Vec<Planned>) -> Result<(), FormatError> {
+    for (what, content) in [("templates", &file.templates), ("offers", &file.offers), ("journeys", &file.journeys)] {
+        if let Some(spanned) = content.values().next() {
+            return Err(wrong(spanned, format!("`{what}`: no agent takes them yet")));
+        }
+    }
+    if let Some(gate) = &file.gate {
+        return Err(wrong(gate, "`gate`: no agent takes it yet"));
+    }
+    let _ = (at_ms, planned);
+    Ok(())
+}
+
+/// What an entry of the timeline has operators, providers and programs say.
+pub(crate) fn commands(
+    entry: &TimelineFile,
+    at_ms: Millis,
+    cast: &Cast,
+    planned: &mut Vec<Planned>,
+) -> Result<(), FormatError> {
+    let mut say = |line: u64, saying: Saying| planned.push(Planned { at_ms, line, action: Action::Say(saying) });
+    if let Some(scope) = &entry.stop {
+        let stopped =
+            SendingStopped { scope: self::scope(scope)?, by: OPERATOR.into(), why: "as the scenario says".into() };
+        say(scope.referenced.line(), Saying::new(format!("stop {:?}", stopped.scope), stopped));
+    }
+    if let Some(scope) = &entry.resume {
+        let resumed = SendingResumed { scope: self::scope(scope)?, by: OPERATOR.into() };
+        say(scope.referenced.line(), Saying::new(format!("resume {:?}", resumed.scope), resumed));
+    }
+    for message in &entry.messages {
+        for requested in self::messages(message, at_ms, cast)? {
+            say(message.referenced.line(), Saying::new(format!("message {}", requested.id), requested));
+        }
+    }
+    for receipt in &entry.receipts {
+        let file = &receipt.value;
+        let channel = messages::channel(&file.channel)?;
+        for name in known(&file.who, cast)? {
+            for person in cast.names.get(&name).into_iter().flatten().copied() {
+                let action = Action::Receipt(Receipt { person, channel, kind: file.kind, machine: file.machine });
+                planned.push(Planned { at_ms, line: receipt.referenced.line(), action });
+            }
+        }
+    }
+    if let Some(withdrawn) = &entry.withdraw_consent {
+        let file = &withdrawn.value;
+        for name in known(&file.who, cast)? {
+            for index in cast.names.get(&name).into_iter().flatten().copied() {
+                let Some(person) = cast.people.get(index) else { continue };
+                let mut send = said(person, index, impresario_agents::vocabulary::EventKind::Identify, at_ms);
+                for channel in file.channel.value.names() {
+                    let channel = channel_of(channel)
+                        .ok_or_else(|| wrong(&file.channel, format!("`{channel}` is no channel: email, sms, push")))?;
+                    send.properties.insert(format!("{}_opt_out", channel.name()), Value::Bool(true));
+                }
+                let action = Action::Send(Box::new(send));
+                planned.push(Planned { at_ms, line: withdrawn.referenced.line(), action });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn scope(spanned: &Spanned<ScopeFile>) -> Result<StopScope, FormatError> {
+    Ok(match &spanned.value {
+        ScopeFile::Everything => StopScope::Everything,
+        ScopeFile::Channel(name) => {
+            let channel: Option<Channel> = channel_of(name);
+            let what = || wrong(spanned, format!("`{name}` is no channel: email, sms, push"));
+            StopScope::Channel(channel.ok_or_else(what)?)
+        }
+        ScopeFile::Campaign(id) => StopScope::Campaign(id.as_str().into()),
+    })
+}
+
+/// A message to each of some people, as a program asks for it.
+fn messages(spanned: &Spanned<MessageFile>, at_ms: Millis, cast: &Cast) -> Result<Vec<MessageRequested>, FormatError> {
+    let file = &spanned.value;
+    let channel = messages::channel(&file.channel)?;
+    let mut requested = Vec::new();
+    for name in known(&file.to, cast)? {
+        for index in cast.names.get(&name).into_iter().flatten() {
+            let person = cast.people.get(*index);
+            let node = person.and_then(|person| Some(person.identifiers.first()?.node()));
+            let (Some(person), Some(profile)) = (person, node) else { continue };
+            let own = file.id.clone().unwrap_or_else(|| format!("line {} at {at_ms}", spanned.referenced.line()));
+            requested.push(MessageRequested {
+                id: MessageId::of(format!("{own} to {}", person.name).as_bytes(), 0),
+                profile,
+                class: if file.transactional { MessageClass::Transactional } else { MessageClass::Marketing },
+                campaign: None,
+                decision: None,
+                template: file.template.as_str().into(),
+                offer: file.offer.as_deref().map(Into::into),
+                channel,
+                topic: file.topic.as_deref().map(Into::into),
+                at_ms,
+                until_ms: None,
+                context: if file.context.is_empty() { Value::Null } else { json!(file.context) },
+                because: "asked_for".into(),
+            });
+        }
+    }
+    Ok(requested)
+}
