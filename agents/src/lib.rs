@@ -5,6 +5,7 @@ pub mod goals;
 pub mod holdout;
 pub mod identity;
 pub mod journeys;
+pub mod models;
 mod packing;
 mod parting;
 pub mod profiles;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod erasure;
+mod models;
 mod oracle;
 mod profiles;
 mod segmentation;

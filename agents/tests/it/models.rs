@@ -1,0 +1,3 @@
+//! What learns, against its own laws.
+
+mod policy;
