@@ -191,6 +191,10 @@ pub struct DecisionRequested {
     /// As [`DecisionDue::reached_before`].
     #[serde(default)]
     pub reached_before: bool,
+    /// Of how many ids the group was drawn ([`Contact::ids`](super::Contact::ids)): somebody with more is in the
+    /// holdout more likely, and whoever measures must weigh them by it.
+    #[serde(default)]
+    pub ids: u16,
 }
 
 impl Topic for DecisionRequested {
