@@ -9,6 +9,7 @@ mod accounts;
 mod changes;
 mod consent;
 mod days;
+mod described;
 mod find;
 mod fold;
 mod hours;
@@ -47,9 +48,10 @@ pub use shop::{Product, ProductTouch, Shop, Subscription};
 pub use touch::{Touch, Touches};
 
 use crate::{
+    campaigns::enrolment::StandingAsked,
     identity::{IdentityConflict, MergeDecided, NodeParted, PartDecided},
     suppression::{AddressHash, AddressSuppressed, WhySuppressed},
-    vocabulary::{Identifier, ProfileId, ProfileMerged, Tracked},
+    vocabulary::{DecisionDue, Identifier, ProfileId, ProfileMerged, Tracked},
 };
 
 /// The customer data platform's core.
@@ -71,6 +73,8 @@ impl Agent for Profiles {
         routes.on_many::<NodeParted>();
         routes.on_many::<PartPage>();
         routes.on_many::<EventsReturned>();
+        routes.on_many::<DecisionDue>();
+        routes.on_many::<StandingAsked>();
     }
 
     fn touch(profile: &Profile) -> usize {

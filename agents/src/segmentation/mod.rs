@@ -43,14 +43,14 @@ pub use score::SHRINKAGE_GAPS;
 pub use sizes::{Backfill, DayOfSegment, SegmentSize, SegmentSizes};
 pub use span::Span;
 pub use topics::{
-    BackfillDone, BackfillPage, Reason, SegmentDefined, SegmentEntered, SegmentLeft, SegmentRemoved, Trigger,
+    BackfillDone, BackfillPage, Reason, SegmentDefined, SegmentEntered, SegmentLeft, SegmentRemoved, SweepDone, Trigger,
 };
 pub use trial::Trial;
 
 use self::{
     measure::Look,
     standing::{look_again, touched_by},
-    topics::{BackfillForwarded, MembershipDue, SweepDone, SweepPage},
+    topics::{BackfillForwarded, MembershipDue, SweepPage},
 };
 use crate::{
     rhythm::RhythmFitted,

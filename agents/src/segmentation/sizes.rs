@@ -6,8 +6,8 @@ use impresario_runtime::{Agent, AgentError, Event, Keys, On, OnMany, Routes, Ste
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BackfillDone, BackfillPage, SegmentDefined, SegmentEntered, SegmentLeft, SegmentRemoved,
-    topics::{SweepDone, SweepPage},
+    BackfillDone, BackfillPage, SegmentDefined, SegmentEntered, SegmentLeft, SegmentRemoved, SweepDone,
+    topics::SweepPage,
 };
 use crate::vocabulary::{DAY_MS, Millis};
 

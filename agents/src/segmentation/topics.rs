@@ -226,13 +226,13 @@ impl Topic for SweepPage {
 
 /// One worker has looked at everybody for these definitions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct SweepDone {
+pub struct SweepDone {
     /// Which definitions, each with the place of its entry.
-    pub(super) completes: Vec<(Box<str>, Seq)>,
+    pub completes: Vec<(Box<str>, Seq)>,
     /// Which worker.
-    pub(super) worker: u16,
+    pub worker: u16,
     /// How many there are.
-    pub(super) workers: u16,
+    pub workers: u16,
 }
 
 impl Topic for SweepDone {

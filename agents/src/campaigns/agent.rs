@@ -1,0 +1,108 @@
+//! The agent that decides: one state a campaign, so its bounds are exact.
+
+use impresario_runtime::{Agent, AgentError, Event, On, Routes, Step};
+
+use super::{
+    CampaignEnded, CampaignStarted, DecisionSettled,
+    decide::decide,
+    state::{Campaign, Stop},
+};
+use crate::{
+    goals::BudgetSpent,
+    vocabulary::{DecisionRequested, RewardObserved, SendingResumed, SendingStopped, StopScope},
+};
+
+/// The agent.
+pub struct Campaigns;
+
+fn campaign(scope: &StopScope) -> Option<String> {
+    match scope {
+        StopScope::Campaign(id) => Some(id.to_string()),
+        _ => None,
+    }
+}
+
+impl Agent for Campaigns {
+    const NAME: &'static str = "campaigns";
+    type Key = String;
+    type State = Campaign;
+
+    fn routes(routes: &mut Routes<Self>) {
+        routes.on(|started: &CampaignStarted| started.campaign.to_string());
+        routes.on(|ended: &CampaignEnded| ended.campaign.to_string());
+        routes.on_some(|stopped: &SendingStopped| campaign(&stopped.scope));
+        routes.on_some(|resumed: &SendingResumed| campaign(&resumed.scope));
+        routes.on(|requested: &DecisionRequested| requested.campaign.to_string());
+        routes.on(|settled: &DecisionSettled| settled.campaign.to_string());
+        routes.on(|observed: &RewardObserved| observed.campaign.to_string());
+    }
+}
+
+impl On<CampaignStarted> for Campaigns {
+    fn on(&self, state: &mut Campaign, event: &Event<'_, CampaignStarted>, _: &mut Step<'_>) -> Result<(), AgentError> {
+        state.start(event.plan.clone(), event.seq);
+        Ok(())
+    }
+}
+
+impl On<CampaignEnded> for Campaigns {
+    fn on(&self, state: &mut Campaign, event: &Event<'_, CampaignEnded>, _: &mut Step<'_>) -> Result<(), AgentError> {
+        state.ended = Some(event.why.clone());
+        Ok(())
+    }
+}
+
+impl On<SendingStopped> for Campaigns {
+    fn on(&self, state: &mut Campaign, event: &Event<'_, SendingStopped>, _: &mut Step<'_>) -> Result<(), AgentError> {
+        state.stopped = Some(Stop { by: event.by.clone(), why: event.why.clone() });
+        Ok(())
+    }
+}
+
+impl On<SendingResumed> for Campaigns {
+    fn on(&self, state: &mut Campaign, _: &Event<'_, SendingResumed>, _: &mut Step<'_>) -> Result<(), AgentError> {
+        state.stopped = None;
+        Ok(())
+    }
+}
+
+impl On<DecisionRequested> for Campaigns {
+    fn on(
+        &self,
+        state: &mut Campaign,
+        event: &Event<'_, DecisionRequested>,
+        step: &mut Step<'_>,
+    ) -> Result<(), AgentError> {
+        let made = decide(state, event.body, step.now_ms(), step.seed());
+        state.count_decision(&made, step.now_ms());
+        step.publish(made);
+        Ok(())
+    }
+}
+
+impl On<DecisionSettled> for Campaigns {
+    fn on(
+        &self,
+        state: &mut Campaign,
+        event: &Event<'_, DecisionSettled>,
+        step: &mut Step<'_>,
+    ) -> Result<(), AgentError> {
+        if event.sent {
+            state.bounds.sent(event.plan);
+            state.sent += 1;
+        } else {
+            state.bounds.give_back(event.plan, &event.reserved);
+        }
+        if let Some(of) = state.is_spent() {
+            step.publish(BudgetSpent { campaign: event.campaign.clone(), plan: state.plan_seq, of: of.into() });
+        }
+        Ok(())
+    }
+}
+
+impl On<RewardObserved> for Campaigns {
+    fn on(&self, state: &mut Campaign, event: &Event<'_, RewardObserved>, _: &mut Step<'_>) -> Result<(), AgentError> {
+        state.learn(event.body);
+        Ok(())
+    }
+}
