@@ -15,7 +15,6 @@ impl PersonClock {
         Self(TimeZone::get(zone).unwrap_or(TimeZone::UTC))
     }
 
-
     /// The first instant from `from_ms` on whose hour is `hour`; within two days, since a clock that is put
     /// forward may pass over an hour once.
     fn next(&self, hour: u8, from_ms: Millis) -> Option<Millis> {

@@ -176,7 +176,7 @@ async fn create(
 fn goal_of(new: NewGoal) -> GoalSet {
     let NewGoal { id, name, metric: MetricName::ChurnRisk, threshold, audience } = new;
     let threshold = threshold.unwrap_or_else(impresario_agents::goals::threshold);
-    GoalSet { id, goal: Goal { name, metric: Metric::ChurnRisk, threshold, audience } }
+    GoalSet { id, goal: Goal { threshold, audience, ..Goal::new(&name, Metric::ChurnRisk) } }
 }
 
 /// One goal.
@@ -240,7 +240,7 @@ async fn found(app: &App, id: String) -> Result<GoalView, Problem> {
 }
 
 fn view(id: String, state: GoalState, size: u64) -> Option<GoalView> {
-    let Goal { name, metric: Metric::ChurnRisk, threshold, audience } = state.goal?;
+    let Goal { name, threshold, audience, .. } = state.goal?;
     let (name, metric) = (name.into(), MetricName::ChurnRisk);
     Some(GoalView { segment: id.clone(), id, name, metric, threshold, audience, set_at_ms: state.set_at_ms, size })
 }

@@ -1,0 +1,4 @@
+//! Goals, plans, decisions, rewards, played together on the driver.
+
+mod loops;
+mod play;
