@@ -54,6 +54,7 @@ impl On<PersonDescribed> for OpenGate {
             zone: "Europe/Warsaw".into(),
             context: event.due.context.clone(),
             reached_before: event.due.reached_before,
+            ids: 1,
         });
         Ok(())
     }
