@@ -26,6 +26,7 @@ mod profile;
 mod purchase;
 mod routing;
 mod shop;
+mod telling;
 mod touch;
 
 use impresario_runtime::{Agent, AgentError, Routes, Step};
@@ -51,7 +52,7 @@ use crate::{
     campaigns::enrolment::StandingAsked,
     identity::{IdentityConflict, MergeDecided, NodeParted, PartDecided},
     suppression::{AddressHash, AddressSuppressed, WhySuppressed},
-    vocabulary::{DecisionDue, Identifier, ProfileId, ProfileMerged, Tracked},
+    vocabulary::{DecisionDue, Identifier, ProfileId, ProfileMerged, RenderAsked, Tracked},
 };
 
 /// The customer data platform's core.
@@ -75,6 +76,7 @@ impl Agent for Profiles {
         routes.on_many::<EventsReturned>();
         routes.on_many::<DecisionDue>();
         routes.on_many::<StandingAsked>();
+        routes.on_many::<RenderAsked>();
     }
 
     fn touch(profile: &Profile) -> usize {

@@ -3,7 +3,7 @@ use std::fmt;
 use impresario_runtime::{AgentKey, Effect, SubjectId, Topic};
 use serde::{Deserialize, Serialize};
 
-use super::{Channel, DecisionId, Millis, ProfileId, Refusal};
+use super::{Channel, DecisionId, Feature, Millis, ProfileId, Refusal};
 
 /// One message to one person; the provider's idempotency key. Shown as `m_` and sixteen lowercase hexadecimal
 /// digits.
@@ -114,6 +114,39 @@ pub struct MessageWithdrawn {
 }
 
 of_person!(MessageWithdrawn, "message.withdrawn");
+
+/// A message is about to be rendered: `profiles` is asked for what its template says of the person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenderAsked {
+    /// Which message.
+    pub message: MessageId,
+    /// Who: whose state asks, and gets the answer.
+    pub asker: ProfileId,
+    /// Who they are now; as `asker` but where two profiles have become one meanwhile.
+    pub profile: ProfileId,
+    /// The traits wanted, by name, as `Catalog::traits_of` tells them; at most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub traits: Vec<Box<str>>,
+}
+
+of_person!(RenderAsked, "message.render.asked");
+
+/// What a template may say of a person, as it stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PersonTold {
+    /// For which message.
+    pub message: MessageId,
+    /// As [`RenderAsked::asker`].
+    pub profile: ProfileId,
+    /// Those of the wanted traits that they have. A JSON object; what is too large is left out.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub traits: serde_json::Value,
+    /// All features that are not zero.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<(Feature, i64)>,
+}
+
+of_person!(PersonTold, "message.render.told");
 
 /// The gate has let a message through, at the moment of sending: the intent, said before the attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -26,7 +26,7 @@ pub use ids::{ProfileId, ProfileIdError};
 pub use json::RawJson;
 pub use message::{
     Content, Deliver, Delivered, MessageClass, MessageHeld, MessageId, MessageRefused, MessageRequested, MessageSent,
-    MessageWithdrawn, ReceiptCame, ReceiptKind,
+    MessageWithdrawn, PersonTold, ReceiptCame, ReceiptKind, RenderAsked,
 };
 pub use profile::{ProfileChanged, ProfileMerged, ProfileParted, ProfileSettled, RhythmDelta};
 pub use situation::{SituationDetected, SituationOf, SituationResolved};
