@@ -110,6 +110,14 @@ pub fn check_condition(
 }
 
 fn check_with(condition: &Condition, own: Option<&str>, standing: Standing<'_>) -> Result<(), DefinitionError> {
+    check_shape(condition)?;
+    let mut path = Vec::new();
+    let mut seen = BTreeSet::new();
+    follow(condition, own, standing, &mut path, &mut seen)
+}
+
+/// Checks a condition apart from the segments it looks at.
+pub(super) fn check_shape(condition: &Condition) -> Result<(), DefinitionError> {
     let mut size = Size::default();
     check_size(condition, 1, &mut size)?;
     let Size { look_backs, filters, .. } = size;
@@ -127,9 +135,7 @@ fn check_with(condition: &Condition, own: Option<&str>, standing: Standing<'_>) 
         return Err(DefinitionError::Condition(what));
     }
     compile(condition, &mut |_| 0).map_err(DefinitionError::Condition)?;
-    let mut path = Vec::new();
-    let mut seen = BTreeSet::new();
-    follow(condition, own, standing, &mut path, &mut seen)
+    Ok(())
 }
 
 /// How much there is of a definition.

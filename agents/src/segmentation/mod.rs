@@ -8,6 +8,7 @@
 //! [`measure`]: self
 //! [`backfill`]: self
 
+mod asked;
 mod backfill;
 mod check;
 mod condition;
@@ -21,6 +22,7 @@ mod person;
 mod plan;
 mod preview;
 mod score;
+mod selected;
 mod sizes;
 mod span;
 mod standing;
@@ -30,6 +32,7 @@ mod truth;
 
 use impresario_runtime::{Agent, AgentError, Event, Keys, On, OnMany, OnShared, Routes, Step};
 
+pub use asked::{ConditionsAnswered, ConditionsAsked, check_asked};
 pub use check::{DefinitionError, check, check_condition, check_id, limits};
 pub use condition::{
     AbsentCondition, Aggregate, Comparison, Condition, EventCondition, FeatureCondition, PropertyFilter,
@@ -40,6 +43,8 @@ pub use instant::{Instant, instant_of};
 pub use person::Person;
 pub use preview::{Members, Preview, members_at, preview};
 pub use score::SHRINKAGE_GAPS;
+pub use selected::check_selector;
+pub(crate) use selected::is_selected;
 pub use sizes::{Backfill, DayOfSegment, SegmentSize, SegmentSizes};
 pub use span::Span;
 pub use topics::{
@@ -85,6 +90,7 @@ impl Agent for Segmentation {
         routes.on(|changed: &ProfileChanged| changed.profile);
         routes.touches(|changed: &ProfileChanged| changed.profile);
         routes.on(|due: &MembershipDue| due.profile);
+        routes.on(|asked: &ConditionsAsked| asked.profile);
         routes.on(|settled: &ProfileSettled| settled.profile);
         routes.on_many::<ProfileMerged>();
         routes.on_many::<ProfileParted>();

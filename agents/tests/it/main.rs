@@ -4,6 +4,7 @@
 
 mod campaigns;
 mod erasure;
+mod journeys;
 mod models;
 mod oracle;
 mod profiles;
