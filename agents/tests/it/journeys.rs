@@ -91,6 +91,7 @@ fn decide(driver: &mut Driver, arm: bool) {
         plan: 1,
         at_ms: driver.now_ms(),
         context: Value::Null,
+        reserved: Default::default(),
     };
     driver.say(made).unwrap();
     driver.settle().unwrap();
