@@ -10,6 +10,7 @@ mod setting;
 use std::{net::SocketAddr, path::Path};
 
 use impresario_agents::segmentation::Instant;
+use impresario_runtime::{RETENTION_DAYS_MIN, Troupe};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 use tracing_subscriber::EnvFilter;
@@ -162,6 +163,15 @@ section! {
             fits: |text| matches!(text, "auto" | "never"),
             what: "`auto` or `never`",
         };
+        /// After how many days what people have done is forgotten, from 30 to 36500; 0 keeps it for ever. Profiles and
+        /// memberships stay as they are.
+        retention_days: u32 = 0, Allowed::NumberOr { other: 0, min: RETENTION_DAYS_MIN as i64, max: 36_500 };
+        /// What happens where an agent of a newer version is to fold its states again and part of the journal is
+        /// forgotten with age: `refuse` to start, or go on `from-kept`.
+        refold: Refold = Refold::Refuse, Allowed::Text {
+            fits: |text| matches!(text, "refuse" | "from-kept"),
+            what: "`refuse` or `from-kept`",
+        };
         /// How long a `messageId` is remembered at least, days: an event that comes again is dropped so long.
         message_ids_days: usize = 1, number(1, 60);
         /// So many are remembered at most, whatever their age; up to 30 bytes of memory each.
@@ -193,6 +203,25 @@ pub enum CompactAtStart {
     Auto,
     /// By `impresario compact` alone.
     Never,
+}
+
+/// What happens where states are to be folded again from a journal of which part is forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refold {
+    /// The program does not start.
+    Refuse,
+    /// They are folded from what is kept.
+    FromKept,
+}
+
+impl StorageConfig {
+    /// The troupe with what these settings say of the journal's age.
+    #[must_use]
+    pub fn govern(&self, troupe: Troupe) -> Troupe {
+        let days = (self.retention_days > 0).then_some(self.retention_days);
+        troupe.retention_days(days).refold_from_kept(self.refold == Refold::FromKept)
+    }
 }
 
 /// How log lines look.
@@ -350,12 +379,13 @@ mod tests {
         for setting in settings() {
             // Another value than the default, where there is one that all texts of its kind may be.
             let text = match setting.allowed {
-                Allowed::Number { min, .. } => (min + 2).to_string(),
+                Allowed::Number { min, .. } | Allowed::NumberOr { min, .. } => (min + 2).to_string(),
                 Allowed::Text { .. } => match setting.key {
                     "listen" => "127.0.0.1:9".into(),
                     "format" => "json".into(),
                     "level" => "warn".into(),
                     "compact_at_start" => "never".into(),
+                    "refold" => "from-kept".into(),
                     _ => "data".into(),
                 },
             };
@@ -394,6 +424,7 @@ mod tests {
             ("clock = \"soon\"\n", &["clock", "\"soon\"", "`wall`, `data`, or an instant"]),
             ("[log]\nformat = \"xml\"\n", &["log.format", "\"xml\"", "`text` or `json`"]),
             ("[log]\nlevel = \"a=b=c\"\n", &["log.level", "a=b=c", "`error`"]),
+            ("[storage]\nretention_days = 29\n", &["storage.retention_days", "29", "0, or", "from 30 to 36500"]),
             ("[storage]\nfree_min_percent = 91\n", &["storage.free_min_percent", "91", "from 0 to 90"]),
         ] {
             let error = read_text(text, "a.toml").expect_err(text).to_string();

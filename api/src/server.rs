@@ -84,7 +84,7 @@ pub fn run(
         let listener = listen(address).map_err(|error| ServerError::Listen { address, error })?;
         let address = listener.local_addr().map_err(|error| ServerError::Listen { address, error })?;
         let DataDirectory { journal, seed } = directory;
-        let troupe = casting(config.agents.workers).states_in_memory(config.agents.states_max);
+        let troupe = config.storage.govern(casting(config.agents.workers)).states_in_memory(config.agents.states_max);
         let host = Host::start(journal, troupe, seed, clock.shared(), config.agents.threads)?;
         let app = Arc::new(App::new(host, clock, config, ring, &seed)?);
         // Whoever is told that it runs may tell it to stop at once.

@@ -21,6 +21,8 @@ type Remainder = fn(&[u8]) -> Result<Bytes, StoreError>;
 pub(crate) struct About {
     topic: String,
     personal: bool,
+    /// It outlives retention by age.
+    kept: bool,
     /// It may say that two are one.
     joins: bool,
     look: Look,
@@ -44,7 +46,14 @@ impl About {
             Some(left) => codec::encode(T::VERSION, &left),
             None => Ok(Bytes::new()),
         };
-        Self { topic: T::NAME.to_owned(), personal: T::PERSONAL, joins: T::JOINS, look: Box::new(look), remainder }
+        Self {
+            topic: T::NAME.to_owned(),
+            personal: T::PERSONAL,
+            kept: T::KEPT,
+            joins: T::JOINS,
+            look: Box::new(look),
+            remainder,
+        }
     }
 
     /// Of states on their way from one key to another.
@@ -59,7 +68,7 @@ impl About {
             };
             Ok(Holds { subjects, joins })
         };
-        Self { topic, personal: true, joins: true, look: Box::new(look), remainder: |_| Ok(Bytes::new()) }
+        Self { topic, personal: true, kept: true, joins: true, look: Box::new(look), remainder: |_| Ok(Bytes::new()) }
     }
 }
 
@@ -104,6 +113,19 @@ impl Abouts {
     /// Whether what comes of a person's entry is theirs, too; so it is of topics nobody has told of.
     pub(crate) fn is_personal(&self, topic: NameId) -> bool {
         self.each(topic).all(|about| about.personal)
+    }
+
+    /// Whether an entry goes with age: what people have done goes, what is said of everybody stays, and who
+    /// has become whom, without which nobody could be found to be erased.
+    pub(crate) fn is_forgotten_with_age(&self, entry: &Entry) -> bool {
+        if entry.erased.is_some() {
+            return true;
+        }
+        if !self.is_personal(entry.topic) || self.each(entry.topic).any(|about| about.kept) {
+            return false;
+        }
+        // What can't be read was set aside when it came: an operator decides about it.
+        self.holds(entry.topic, &entry.body).is_ok_and(|holds| holds.joins.is_none() && !holds.subjects.is_empty())
     }
 
     /// What of an entry may stay.

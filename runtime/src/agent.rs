@@ -157,10 +157,14 @@ impl<'a, T> Event<'a, T> {
     /// The entry this one came of, as `C`. An entry never changes, so looking back is pure.
     ///
     /// # Errors
-    /// There is none, it is erased, or it is another type.
+    /// There is none, it is erased or forgotten with age, or it is another type.
     pub fn cause<C: Topic>(&self) -> Result<Held<C>, AgentError> {
         let reader = self.reader.ok_or_else(|| AgentError::Reject("a test event has no cause to read".into()))?;
-        Held::read(reader, self.cause).map_err(AgentError::from)
+        let held = Held::read(reader, self.cause)?;
+        if reader.is_gone::<C>(self.seq, self.cause, held.body()?) {
+            return Err(AgentError::Reject(format!("entry {} is forgotten with age", self.cause)));
+        }
+        Ok(held)
     }
 }
 

@@ -200,7 +200,11 @@ impl Home {
 }
 
 /// Homes for all workers of a troupe, agent by agent.
-pub(crate) fn homes(journal: &Journal, agents: &[Box<dyn AnyAgent>]) -> Result<Vec<Home>, RuntimeError> {
+pub(crate) fn homes(
+    journal: &Journal,
+    agents: &[Box<dyn AnyAgent>],
+    limits: &RuntimeLimits,
+) -> Result<Vec<Home>, RuntimeError> {
     // Names get their numbers here, in the troupe's order: an agent's number is part of what it says
     // (the names of timers and effects), so it must not depend on which worker comes first.
     for agent in agents {
@@ -216,7 +220,7 @@ pub(crate) fn homes(journal: &Journal, agents: &[Box<dyn AnyAgent>]) -> Result<V
     let mut homes = Vec::new();
     for (index, agent) in agents.iter().enumerate() {
         let workers = crate::Troupe::workers(journal, agent.as_ref())?;
-        crate::versions::settle(journal, agent.as_ref(), workers)?;
+        crate::versions::settle(journal, agent.as_ref(), workers, limits.refold_from_kept)?;
         homes.extend((0..workers).map(|worker| Home::new(agent.name(), index, worker, workers)));
     }
     Ok(homes)

@@ -4,6 +4,8 @@ use std::{cell::RefCell, collections::VecDeque, sync::Arc};
 
 use impresario_store::{Chunk, Journal, Seq, StoreError};
 
+use crate::Topic;
+
 /// Chunks kept at hand: what is said of an event comes some chunks after it.
 const RECENT: usize = 16;
 
@@ -20,6 +22,13 @@ impl Reader {
 
     pub(crate) fn journal(&self) -> &Arc<Journal> {
         &self.journal
+    }
+
+    /// Whether what the entry at `seq` says is gone with age for the entry at `at`: the same before the body has
+    /// gone and after.
+    pub(crate) fn is_gone<T: Topic>(&self, at: Seq, seq: Seq, body: &T) -> bool {
+        let goes = T::PERSONAL && !T::KEPT && body.subject().is_some() && body.joins().is_none();
+        goes && self.journal.horizon_at(at).is_some_and(|horizon| seq < horizon.before)
     }
 
     pub(crate) fn chunk(&self, seq: Seq) -> Result<Option<Arc<Chunk>>, StoreError> {

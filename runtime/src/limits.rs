@@ -54,6 +54,10 @@ pub struct RuntimeLimits {
     pub rest_wait_ms_max: i64,
     /// How long catching up may go instant by instant; what is left then is fired in a thousand steps.
     pub exact_ms_max: i64,
+    /// After how many days what people have done is forgotten; never, where there is none.
+    pub retention_days: Option<u32>,
+    /// Whether states of an older version of an agent are folded again though part of the journal is forgotten.
+    pub refold_from_kept: bool,
     /// How long a query may take.
     pub query_ms_max: u64,
 }
@@ -86,6 +90,8 @@ impl Default for RuntimeLimits {
             timers_late_ms_max: 1_000,
             rest_wait_ms_max: 10_000,
             exact_ms_max: 10_000,
+            retention_days: None,
+            refold_from_kept: false,
             query_ms_max: 5_000,
         }
     }

@@ -271,17 +271,26 @@ impl<'a> Step<'a> {
         if seq > self.seq {
             return Err(AgentError::Reject(format!("entry {seq} is not in the past of entry {}", self.seq)));
         }
-        Held::read(&self.context.reader, seq).map_err(AgentError::from)
+        let held = Held::read(&self.context.reader, seq)?;
+        if self.context.reader.is_gone::<T>(self.seq, seq, held.body()?) {
+            return Err(AgentError::Reject(format!("entry {seq} is forgotten with age")));
+        }
+        Ok(held)
     }
 
-    /// As [`Self::entry`]; `None` where it is erased.
+    /// As [`Self::entry`]; `None` where it is erased, or forgotten with age.
     ///
     /// # Errors
     /// There is none, or it is another type.
     pub fn entry_if_kept<T: Topic>(&self, seq: Seq) -> Result<Option<Held<T>>, AgentError> {
         let chunk = self.context.reader.chunk(seq)?;
         let erased = chunk.as_ref().and_then(|chunk| chunk.get(seq)).is_some_and(|entry| entry.erased.is_some());
-        if erased { Ok(None) } else { self.entry(seq).map(Some) }
+        if erased {
+            return Ok(None);
+        }
+        let held = Held::read(&self.context.reader, seq)?;
+        let gone = self.context.reader.is_gone::<T>(self.seq, seq, held.body()?);
+        Ok((!gone).then_some(held))
     }
 
     /// Looks at the journal's entries from `from` to `to`, this entry at the latest; at most `limit`,
@@ -306,7 +315,7 @@ impl<'a> Step<'a> {
                 if entry.seq > to {
                     return Ok(entry.seq);
                 }
-                look(&Past { entry, context: self.context })?;
+                look(&Past { entry, at: self.seq, context: self.context })?;
                 next = entry.seq + 1;
                 left -= 1;
             }
@@ -413,6 +422,8 @@ impl Folding<'_> {
 /// An entry of the past, looked back at.
 pub struct Past<'a> {
     entry: &'a Entry,
+    /// The entry that looks back.
+    at: Seq,
     context: &'a Context,
 }
 
@@ -437,7 +448,7 @@ impl Past<'_> {
         self.context.owns(self.entry.partition)
     }
 
-    /// What it says, if it is a `T` and not erased.
+    /// What it says, if it is a `T` and neither erased nor forgotten with age.
     ///
     /// # Errors
     /// A body that can't be read.
@@ -445,7 +456,8 @@ impl Past<'_> {
         if self.entry.erased.is_some() || self.entry.topic != self.context.name(T::NAME)? {
             return Ok(None);
         }
-        Ok(Some(self.entry.decode(T::VERSION)?))
+        let body: &T = self.entry.decode(T::VERSION)?;
+        Ok((!self.context.reader.is_gone(self.at, self.entry.seq, body)).then_some(body))
     }
 
     /// The entry it came of, as `C`; `None` where that is erased.
@@ -458,6 +470,8 @@ impl Past<'_> {
         if chunk.as_ref().and_then(|chunk| chunk.get(self.entry.cause)).is_some_and(|entry| entry.erased.is_some()) {
             return Ok(None);
         }
-        Ok(Some(Held::read(reader, self.entry.cause)?))
+        let held: Held<C> = Held::read(reader, self.entry.cause)?;
+        let gone = reader.is_gone(self.at, self.entry.cause, held.body()?);
+        Ok((!gone).then_some(held))
     }
 }

@@ -20,6 +20,10 @@ pub trait Topic: Serialize + DeserializeOwned + Sized + Send + Sync + 'static {
     /// for what is said of everybody together: a sum, a fit.
     const PERSONAL: bool = true;
 
+    /// Whether it outlives retention by age though it is a person's: later entries can't be understood without
+    /// it. It holds numbers rather than what somebody has done.
+    const KEPT: bool = false;
+
     /// Whether [`Self::joins`] ever tells anything.
     const JOINS: bool = false;
 

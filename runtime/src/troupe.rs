@@ -45,6 +45,21 @@ impl Troupe {
         self
     }
 
+    /// What people did so many days ago is forgotten; never, for `None`. Fewer than
+    /// [`RETENTION_DAYS_MIN`](crate::RETENTION_DAYS_MIN) count as that many.
+    #[must_use]
+    pub fn retention_days(mut self, days: Option<u32>) -> Self {
+        self.limits.retention_days = days;
+        self
+    }
+
+    /// Whether states of an older version of an agent are folded again though part of the journal is forgotten.
+    #[must_use]
+    pub fn refold_from_kept(mut self, from_kept: bool) -> Self {
+        self.limits.refold_from_kept = from_kept;
+        self
+    }
+
     /// Calls `disturb` with the agent's name before each entry an agent is to fold for the first time:
     /// a panic in there is a panic of the agent at that entry. For scenarios of failing agents.
     #[must_use]

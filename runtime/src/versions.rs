@@ -12,8 +12,14 @@ const FIRST: u8 = 1;
 /// erased from the journal stays forgotten.
 ///
 /// # Errors
-/// States of a newer version than this program knows; the store's error.
-pub(crate) fn settle(journal: &Journal, agent: &dyn AnyAgent, workers: usize) -> Result<(), RuntimeError> {
+/// States of a newer version than this program knows; states of an older one where part of what they were
+/// folded from is forgotten with age, unless `from_kept`; the store's error.
+pub(crate) fn settle(
+    journal: &Journal,
+    agent: &dyn AnyAgent,
+    workers: usize,
+    from_kept: bool,
+) -> Result<(), RuntimeError> {
     let (name, known) = (agent.name(), agent.state_version());
     let key = format!("states/{name}");
     let said = journal.meta(&key)?;
@@ -25,6 +31,22 @@ pub(crate) fn settle(journal: &Journal, agent: &dyn AnyAgent, workers: usize) ->
         return Err(RuntimeError::Setup(format!(
             "the states of agent `{name}` have version {found}, this program knows up to {known}; use the program that \
              wrote them, or a newer one"
+        )));
+    }
+    let horizon = journal.horizon();
+    if let Some(horizon) = horizon.filter(|_| is_new) {
+        let since_ms = horizon.since_ms;
+        tracing::warn!(
+            agent = name,
+            since_ms,
+            "a new agent starts from what is kept: what was before is forgotten with age"
+        );
+    }
+    if found < known && horizon.is_some() && !from_kept {
+        return Err(RuntimeError::Setup(format!(
+            "the states of agent `{name}` have version {found}, this program's have {known}, and part of the journal \
+             they were folded from is forgotten with age: folded again, they would lack what came of it. Use the program \
+             that wrote them, or set storage.refold = \"from-kept\" to go on with what is kept"
         )));
     }
     if found < known {

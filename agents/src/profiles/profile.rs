@@ -15,7 +15,7 @@ use super::{
     shop::Shop,
     touch::Touches,
 };
-use crate::vocabulary::{Feature, Millis, ProfileChanged, ProfileId, RhythmDelta, Stamp};
+use crate::vocabulary::{DAY_MS, Feature, Millis, ProfileChanged, ProfileId, RhythmDelta, Stamp};
 
 /// Traits kept, those last written.
 pub(super) const TRAITS_MAX: usize = 255;
@@ -245,6 +245,16 @@ impl Profile {
     pub(super) fn all_places(&self) -> Option<Vec<Seq>> {
         let all = self.events as usize == self.timeline.len();
         all.then(|| self.timeline.iter().map(|(_, seq)| *seq).collect())
+    }
+
+    /// Whether events were folded into it that lie before the entry at `kept_from`, all of which came before
+    /// `since_ms`. It may say so of one with more events than it has places of, all of the first day after that.
+    pub fn began_before(&self, kept_from: Seq, since_ms: Millis) -> bool {
+        match self.all_places() {
+            Some(places) => places.iter().any(|place| *place < kept_from),
+            // By the customers' clocks, which may be somewhat wrong.
+            None => self.seen.is_none_or(|(first, _)| first < since_ms.saturating_add(DAY_MS)),
+        }
     }
 
     /// The newest events, newest first: event time and place in the journal.

@@ -80,6 +80,8 @@ pub struct SegmentEntered {
 
 impl Topic for SegmentEntered {
     const NAME: &'static str = "segment.entered";
+    /// Who was in a segment at an instant of the past is told by all who entered and left before.
+    const KEPT: bool = true;
 
     fn partition(&self) -> Option<u16> {
         Some(self.profile.partition())
@@ -115,6 +117,8 @@ pub struct SegmentLeft {
 
 impl Topic for SegmentLeft {
     const NAME: &'static str = "segment.left";
+    /// Who was in a segment at an instant of the past is told by all who entered and left before.
+    const KEPT: bool = true;
 
     fn partition(&self) -> Option<u16> {
         Some(self.profile.partition())

@@ -88,7 +88,7 @@ fn live_on(driver: &mut Driver) {
 }
 
 /// What is left to compare: every agent's every key with its state.
-fn states(driver: &mut Driver) -> BTreeMap<(String, String), String> {
+pub(crate) fn states(driver: &mut Driver) -> BTreeMap<(String, String), String> {
     let agents: Vec<_> = driver.status().iter().map(|status| (status.agent.clone(), status.workers.len())).collect();
     let mut found = BTreeMap::new();
     for (agent, workers) in agents {
@@ -234,10 +234,20 @@ fn check_erased_later(driver: &mut Driver, engine: &MemoryEngine, workers: usize
 }
 
 /// Takes an image of the data at every commit, once it is to.
-struct Filmed {
+pub(crate) struct Filmed {
     engine: MemoryEngine,
-    rolling: AtomicBool,
+    pub(crate) rolling: AtomicBool,
     images: std::sync::Mutex<Vec<MemoryEngine>>,
+}
+
+impl Filmed {
+    pub(crate) fn of(engine: MemoryEngine) -> Self {
+        Self { engine, rolling: AtomicBool::new(false), images: std::sync::Mutex::default() }
+    }
+
+    pub(crate) fn take(&self) -> Vec<MemoryEngine> {
+        std::mem::take(&mut *self.images.lock().unwrap())
+    }
 }
 
 impl Engine for Filmed {
@@ -291,11 +301,7 @@ impl Engine for Filmed {
 
 #[test]
 fn an_erasure_ends_wherever_a_crash_comes() {
-    let filmed = Arc::new(Filmed {
-        engine: MemoryEngine::new(),
-        rolling: AtomicBool::new(false),
-        images: std::sync::Mutex::default(),
-    });
+    let filmed = Arc::new(Filmed::of(MemoryEngine::new()));
     let mut driver = open(Arc::clone(&filmed) as Arc<dyn Engine>, 2);
     live_on(&mut driver);
     driver.erase(anna().into()).unwrap();
@@ -303,7 +309,7 @@ fn an_erasure_ends_wherever_a_crash_comes() {
     driver.settle().unwrap();
     filmed.rolling.store(false, Ordering::Release);
     let wanted = states(&mut driver);
-    let images = std::mem::take(&mut *filmed.images.lock().unwrap());
+    let images = filmed.take();
     assert!(images.len() > 5, "{} crashes", images.len());
     for (number, image) in images.into_iter().enumerate() {
         let image = Arc::new(image);

@@ -8,6 +8,7 @@ mod journeys;
 mod models;
 mod oracle;
 mod profiles;
+mod retention;
 mod segmentation;
 mod situation;
 mod support;

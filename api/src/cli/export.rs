@@ -78,13 +78,22 @@ struct Report {
     written: u64,
     /// Events that are erased and left out.
     erased: u64,
+    /// Events before this are forgotten with age; none where all are there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forgotten_before: Option<String>,
     file: String,
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} rows written to {}", self.written, self.file)?;
-        if self.erased > 0 { write!(f, "; {} erased events are left out", self.erased) } else { Ok(()) }
+        if self.erased > 0 {
+            write!(f, "; {} erased events are left out", self.erased)?;
+        }
+        match &self.forgotten_before {
+            Some(before) => write!(f, "; events from before {before} are forgotten with age"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -185,18 +194,24 @@ pub fn run(common: &Common, args: &ExportArgs, output: &Output) -> Result<(), Co
             (members(&mut driver, segment, Rows::open(args, MEMBER_COLUMNS)?)?, 0)
         }
     };
+    let with_events = matches!(args.what, What::Events | What::Person { .. });
+    let horizon = directory.journal.horizon().filter(|_| with_events);
+    let forgotten_before = horizon.map(|horizon| instant(horizon.since_ms).to_string());
     if let Some(path) = &args.output {
-        output.answer(&Report { written, erased, file: path.display().to_string() });
+        output.answer(&Report { written, erased, forgotten_before, file: path.display().to_string() });
+    } else if let Some(before) = forgotten_before {
+        tracing::warn!(before, "events from before that are forgotten with age and left out");
     }
     Ok(())
 }
 
 /// The troupe over the directory, with everything folded.
 pub(super) fn at_rest(common: &Common, directory: &DataDirectory) -> Result<Driver, CommandError> {
-    let workers = common.config()?.agents.workers;
+    let config = common.config()?;
+    let troupe = config.storage.govern((common.casting)(config.agents.workers)).retention_days(None);
     let journal = Arc::clone(&directory.journal);
     let now_ms = journal.last_at().unwrap_or_default();
-    let mut driver = Driver::start(journal, (common.casting)(workers), directory.seed, now_ms)?;
+    let mut driver = Driver::start(journal, troupe, directory.seed, now_ms)?;
     driver.settle()?;
     Ok(driver)
 }

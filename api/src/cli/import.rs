@@ -187,7 +187,7 @@ pub fn run(common: &Common, args: &ImportArgs, output: &Output) -> Result<(), Co
         again: args.again,
     };
     let read = Arc::clone(&far.bytes);
-    let troupe = (common.casting)(config.agents.workers);
+    let troupe = config.storage.govern((common.casting)(config.agents.workers));
     let loaded = progress::shown(bytes, &read, "reading and folding", || {
         import.run(&directory.journal, troupe, directory.seed, &mut rejects, &far)
     });

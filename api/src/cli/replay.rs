@@ -11,7 +11,7 @@ use impresario_scenarios::{ReplayOptions, ScenarioError, replay, scenario_files}
 use serde::Serialize;
 
 use super::{CommandError, Common, existing, output::Output, storage};
-use crate::directory::DataDirectory;
+use crate::{directory::DataDirectory, ingest::instant};
 
 /// Keys compared in one page.
 const KEYS_A_PAGE: usize = 1_000;
@@ -115,6 +115,14 @@ fn fold_again(common: &Common, output: &Output) -> Result<(), CommandError> {
     let workers = common.config()?.agents.workers;
     let seed = {
         let DataDirectory { journal, seed } = existing(common)?;
+        if let Some(horizon) = journal.horizon() {
+            let since = instant(horizon.since_ms);
+            journal.close()?;
+            return Err(CommandError::No(format!(
+                "the states can't be compared: what people did before {since} is forgotten with age, and what is kept \
+                 of the journal does not make them any more; `impresario verify` checks what is there"
+            )));
+        }
         journal.close()?;
         seed
     };

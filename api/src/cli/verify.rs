@@ -31,8 +31,12 @@ struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let VerifyReport { blocks, entries, erased, head_hash, damage } = &self.found;
-        writeln!(f, "{entries} entries in {blocks} blocks, {erased} erased")?;
+        let VerifyReport { blocks, entries, erased, forgotten, head_hash, damage } = &self.found;
+        write!(f, "{entries} entries in {blocks} blocks, {erased} erased")?;
+        if *forgotten > 0 {
+            write!(f, ", {forgotten} forgotten with age")?;
+        }
+        writeln!(f)?;
         if damage.is_empty() {
             return write!(f, "The chain holds; its last hash is {head_hash}");
         }

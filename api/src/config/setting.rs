@@ -22,6 +22,8 @@ pub(super) struct Setting {
 pub(super) enum Allowed {
     /// A whole number of this range.
     Number { min: i64, max: i64 },
+    /// A whole number of this range, or one that means something else.
+    NumberOr { other: i64, min: i64, max: i64 },
     /// A text that fits, and how such a text is told of.
     Text { fits: fn(&str) -> bool, what: &'static str },
 }
@@ -41,6 +43,7 @@ impl Setting {
     pub(super) fn allowed(&self) -> String {
         match self.allowed {
             Allowed::Number { min, max } => format!("a whole number from {min} to {max}"),
+            Allowed::NumberOr { other, min, max } => format!("{other}, or a whole number from {min} to {max}"),
             Allowed::Text { what, .. } => what.to_owned(),
         }
     }
@@ -49,6 +52,9 @@ impl Setting {
     pub(super) fn wrong(&self, value: &Value) -> Option<String> {
         let fits = match (self.allowed, value) {
             (Allowed::Number { min, max }, Value::Integer(number)) => (min..=max).contains(number),
+            (Allowed::NumberOr { other, min, max }, Value::Integer(number)) => {
+                *number == other || (min..=max).contains(number)
+            }
             (Allowed::Text { fits, .. }, Value::String(text)) => fits(text),
             _ => false,
         };
@@ -58,7 +64,7 @@ impl Setting {
     /// What a variable's text says, if it is of the right kind.
     pub(super) fn read(&self, text: &str) -> Value {
         match (self.allowed, text.trim().parse()) {
-            (Allowed::Number { .. }, Ok(number)) => Value::Integer(number),
+            (Allowed::Number { .. } | Allowed::NumberOr { .. }, Ok(number)) => Value::Integer(number),
             _ => Value::String(text.to_owned()),
         }
     }

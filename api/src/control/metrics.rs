@@ -78,6 +78,18 @@ fn journal(app: &App, text: &mut Text) {
     text.single("effects_failed_total", "counter", "Effects given up since the start.", metrics.effects_failed);
     text.single("lag_entries", "gauge", "Entries the slowest worker is behind.", app.host.lag());
     text.single("request_bodies_bytes", "gauge", "Bytes of request bodies under way.", app.bodies.held() as u64);
+    if let Ok(retention) = app.host.retention() {
+        let since =
+            retention.kept_since_ms.and_then(|since_ms| u64::try_from(since_ms / 1_000).ok()).unwrap_or_default();
+        let help = "What people did before this is forgotten with age, seconds since 1970; 0 for nothing.";
+        text.single("retention_kept_since_seconds", "gauge", help, since);
+        let help = "Entries forgotten with age since the start.";
+        text.single("retention_forgotten_total", "counter", help, retention.forgotten);
+        let help = "Entries that are to be forgotten with age, or looked at for it.";
+        text.single("retention_waiting_entries", "gauge", help, retention.waiting);
+        let help = "Workers that forgetting with age waits for.";
+        text.single("retention_held_by_workers", "gauge", help, retention.held_by.len() as u64);
+    }
     if let Ok(usage) = journal.usage() {
         text.single("store_file_bytes", "gauge", "Bytes of the store's files.", usage.file_bytes);
         text.single("store_live_bytes", "gauge", "Bytes of the store's keys and values.", usage.live_bytes);

@@ -14,6 +14,7 @@ mod metrics;
 mod openapi;
 mod page;
 mod profiles;
+mod retention;
 mod say;
 mod segments;
 mod sources;

@@ -19,7 +19,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    accounts, agents, backups, erasures, goals, health, identities, keys, letters, metrics, profiles, segments, sources,
+    accounts, agents, backups, erasures, goals, health, identities, keys, letters, metrics, profiles, retention,
+    segments, sources,
 };
 use crate::{app::App, ingest::handlers};
 
@@ -66,6 +67,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(handlers::router())
         .merge(profiles::router())
         .merge(erasures::router())
+        .merge(retention::router())
         .merge(identities::router())
         .merge(accounts::router())
         .merge(segments::router())

@@ -97,7 +97,8 @@ async fn list(State(app): State<Arc<App>>, Query(page): Query<IdPage>) -> Result
     let (found, next) = page_of(all, &page, |segment| &segment.defined.id);
     let ids = found.iter().map(|segment| segment.defined.id.to_string()).collect();
     let sizes = sizes(&app, ids).await?;
-    let segments = found.iter().zip(&sizes).map(|(segment, size)| view::view(segment, size)).collect();
+    let segments =
+        found.iter().zip(&sizes).map(|(segment, size)| view::view(app.host.journal(), segment, size)).collect();
     Ok(Json(SegmentList { segments, next }))
 }
 

@@ -73,6 +73,7 @@ pub(crate) const ACCESS: &[(&str, &str, Access)] = &[
     ("DELETE", "/api/profiles/{id}", OPERATOR),
     ("GET", "/api/profiles/{id}/timeline", VIEWER),
     ("GET", "/api/profiles/{id}/export", OPERATOR),
+    ("GET", "/api/retention", VIEWER),
     ("GET", "/api/erasures", VIEWER),
     ("GET", "/api/erasures/{profile}", VIEWER),
     ("POST", "/api/profiles/{id}/unmerge", OPERATOR),

@@ -53,7 +53,7 @@ impl Canary {
 }
 
 /// All files of a directory.
-fn files(path: &Path) -> Vec<u8> {
+pub(crate) fn files(path: &Path) -> Vec<u8> {
     let mut all = Vec::new();
     for file in std::fs::read_dir(path).expect("a directory") {
         let file = file.expect("a file").path();

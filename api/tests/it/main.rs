@@ -32,6 +32,7 @@ mod operations;
 mod otlp;
 mod own_agent;
 mod poison;
+mod retention;
 mod server;
 mod slow;
 mod tidy;

@@ -6,8 +6,9 @@ use impresario_store::{Commit, Entry, Journal, Receipt, Seq, StoreError};
 
 use super::Driver;
 use crate::{
-    ErasureStatus, RuntimeError, SubjectId, Troupe,
+    ErasureStatus, RetentionStatus, RuntimeError, SubjectId, Troupe,
     erasure::{self, Ground, Turn},
+    retention,
 };
 
 impl Driver {
@@ -45,7 +46,7 @@ impl Driver {
         erasure::gather(self, person, look)
     }
 
-    /// Goes on with what is to be erased; false where there is nothing.
+    /// Goes on with what is to be erased, then with what is to be forgotten with age; false where there is nothing.
     pub(super) fn go_on_erasing(&mut self) -> Result<bool, RuntimeError> {
         let mut erasing = std::mem::take(&mut self.erasing);
         let mut any = false;
@@ -56,7 +57,27 @@ impl Driver {
             }
         };
         self.erasing = erasing;
-        turn.map(|turn| any || turn == Turn::Wait)
+        let turn = turn?;
+        if any || turn == Turn::Wait {
+            return Ok(true);
+        }
+        let mut retaining = std::mem::take(&mut self.retaining);
+        let turn = loop {
+            match retaining.advance(self) {
+                Ok(Turn::More) => any = true,
+                other => break other,
+            }
+        };
+        self.retaining = retaining;
+        turn.map(|_| any)
+    }
+
+    /// How retention by age stands; [`Self::settle`] goes on with it.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub fn retention(&self) -> Result<RetentionStatus, RuntimeError> {
+        retention::status(&self.journal, &self.troupe, self.retaining.forgotten())
     }
 }
 
@@ -89,5 +110,17 @@ impl Ground for Driver {
     fn behind(&self, seq: Seq) -> Vec<String> {
         let behind = self.seats.iter().filter(|seat| seat.home.cursor() < seq);
         behind.map(|seat| seat.home.name.clone()).collect()
+    }
+
+    fn write_out(&mut self, seq: Seq) -> Result<(), RuntimeError> {
+        for seat in self.seats.iter_mut().filter(|seat| seat.home.cursor() >= seq) {
+            let Some(worker) = seat.worker.as_mut() else { continue };
+            worker.write_behind(true).map_err(|failure| RuntimeError::Unavailable {
+                agent: seat.home.name.clone(),
+                worker: seat.home.worker,
+                why: failure.what,
+            })?;
+        }
+        Ok(())
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     erasure::Erasing,
     home::{Ground, Home, homes},
     live::OwnRuntime,
+    retention::Retaining,
     worker::{AnyWorker, CommitSink, Fate, Progress, Worker},
 };
 
@@ -79,6 +80,7 @@ pub struct Driver {
     until_ms: i64,
     outside: OwnRuntime,
     pub(super) erasing: Erasing,
+    pub(super) retaining: Retaining,
 }
 
 impl Driver {
@@ -99,10 +101,10 @@ impl Driver {
             now_ms: AtomicI64::new(now_ms),
             effects: Mutex::new(pending),
         });
-        let homes = homes(&journal, &troupe.agents)?;
+        let homes = homes(&journal, &troupe.agents, &troupe.limits)?;
         let seats = homes.into_iter().map(|home| Seat { home, worker: None, again_ms: Some(now_ms) }).collect();
-        let (outside, erasing) = (OwnRuntime::default(), Erasing::default());
-        let mut driver = Self { journal, troupe, seed, sink, seats, rotate: 0, until_ms, outside, erasing };
+        let (outside, erasing, retaining) = (OwnRuntime::default(), Erasing::default(), Retaining::default());
+        let mut driver = Self { journal, troupe, seed, sink, seats, rotate: 0, until_ms, outside, erasing, retaining };
         for seat in 0..driver.seats.len() {
             driver.take_seat(seat)?;
         }

@@ -59,6 +59,11 @@ pub(crate) trait Ground {
     fn submit(&mut self, commit: Commit) -> Result<Receipt, RuntimeError>;
     /// The workers that have not folded the entry at `seq`, durably or about to be.
     fn behind(&self, seq: Seq) -> Vec<String>;
+    /// Has the workers that stand at `seq` or further write their states.
+    ///
+    /// # Errors
+    /// A worker that can't.
+    fn write_out(&mut self, seq: Seq) -> Result<(), RuntimeError>;
     /// Whether all is to end: what is under way goes on at the next start.
     fn is_closing(&self) -> bool {
         false

@@ -11,8 +11,9 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{bell::Bell, host::Host, message::WorkerMessage, stage::Stage};
 use crate::{
-    ErasureStatus, RuntimeError, SubjectId, Troupe,
+    ErasureStatus, RetentionStatus, RuntimeError, SubjectId, Troupe,
     erasure::{self, Erasing, Ground, Turn},
+    retention::{self, Retaining},
     worker::AnyWorker,
 };
 
@@ -57,17 +58,24 @@ pub(super) fn start(stage: Arc<Stage>) -> Result<JoinHandle<()>, RuntimeError> {
 fn run(stage: &Arc<Stage>) {
     let mut ground = OnStage(Arc::clone(stage));
     let mut erasing = Erasing::default();
+    let mut retaining = Retaining::default();
     while !stage.is_closing() {
-        let pause = match erasing.advance(&mut ground) {
+        // Nobody is erased and nothing forgotten with age at once: who looks for a person's entries finds them.
+        let turn = match erasing.advance(&mut ground) {
+            Ok(Turn::Idle) => retaining.advance(&mut ground),
+            other => other,
+        };
+        let pause = match turn {
             Ok(Turn::More) => PORTION_PAUSE,
             Ok(Turn::Wait) => AGENTS_PAUSE,
             Ok(Turn::Idle) => IDLE,
             Err(RuntimeError::Store(StoreError::Closed | StoreError::Stopped { .. })) => return,
             Err(error) => {
-                tracing::warn!(%error, "erasing people is tried again");
+                tracing::warn!(%error, "erasing people, or forgetting with age, is tried again");
                 FAILURE_PAUSE
             }
         };
+        stage.forgotten.store(retaining.forgotten(), Ordering::Release);
         stage.people_erased.store(erasing.people_erased(), Ordering::Release);
         if stage.alarm.nap(pause) {
             erasing.look_again();
@@ -128,6 +136,18 @@ impl Ground for OnStage {
     fn behind(&self, seq: Seq) -> Vec<String> {
         let behind = self.0.homes.iter().filter(|home| home.cursor() < seq);
         behind.map(|home| home.name.clone()).collect()
+    }
+
+    fn write_out(&mut self, seq: Seq) -> Result<(), RuntimeError> {
+        for (home, bell) in self.0.homes.iter().zip(&self.0.bells) {
+            if home.cursor() >= seq
+                && let Some(door) = bell.door()
+            {
+                // Where it has just fallen, its supervisor starts it again.
+                let _ = door.send_message(WorkerMessage::WriteBehind { all: true, done: None });
+            }
+        }
+        Ok(())
     }
 
     fn is_closing(&self) -> bool {
@@ -192,6 +212,14 @@ impl Host {
     /// How many people were erased since the start.
     pub fn people_erased(&self) -> u64 {
         self.stage.people_erased.load(Ordering::Acquire)
+    }
+
+    /// How retention by age stands.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub fn retention(&self) -> Result<RetentionStatus, RuntimeError> {
+        retention::status(self.journal(), &self.stage.troupe, self.stage.forgotten.load(Ordering::Acquire))
     }
 
     /// The workers that an erasure waits for: those that are not at the journal's end.

@@ -52,7 +52,7 @@ impl Host {
         threads: usize,
     ) -> Result<Self, RuntimeError> {
         troupe.check()?;
-        let homes = homes(&journal, &troupe.agents)?;
+        let homes = homes(&journal, &troupe.agents, &troupe.limits)?;
         // Here alone: a driver, which refolds and compares, folds all there is.
         for home in &homes {
             let agent = troupe.agents.get(home.agent_index).map_or("", |agent| agent.name());

@@ -40,6 +40,8 @@ pub(super) struct Stage {
     pub(super) progress: Notify,
     pub(super) alarm: Alarm,
     pub(super) people_erased: AtomicU64,
+    /// Entries forgotten with age since the start.
+    pub(super) forgotten: AtomicU64,
     /// Nothing is taken from outside any more.
     shut: AtomicBool,
     /// Nobody is started any more.
@@ -68,6 +70,7 @@ impl Stage {
             progress: Notify::new(),
             alarm: Alarm::default(),
             people_erased: AtomicU64::new(0),
+            forgotten: AtomicU64::new(0),
             shut: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             failed: AtomicBool::new(false),

@@ -17,6 +17,9 @@ pub const PARTITIONS: u16 = 64;
 /// The writer of entries that came from outside: the door, an operator, a receipt.
 pub const OUTSIDE: NameId = NameId(0);
 
+/// The topic of marks in the place of what was forgotten by age: no topic has this number.
+const FORGOTTEN: NameId = NameId(0);
+
 /// The partition of a key's bytes: FNV-1a, 64 bits, folded. Never changes: directories depend on it.
 pub fn partition_of(key: &[u8]) -> u16 {
     let hash = key
@@ -133,6 +136,19 @@ impl Entry {
     /// BLAKE3 of the body, also of one that is erased.
     pub fn body_hash(&self) -> BodyHash {
         self.erased.as_deref().copied().unwrap_or_else(|| *blake3::hash(&self.body).as_bytes())
+    }
+
+    /// A mark in the place of an entry that was forgotten by age: of it nothing is known any more.
+    pub(super) fn forgotten(seq: Seq, at_ms: i64) -> Self {
+        let mut entry = Self::new(seq, at_ms, 0, FORGOTTEN, OUTSIDE, 0, 0, Bytes::new(), None);
+        entry.erased = Some(Box::default());
+        entry
+    }
+
+    /// Whether it was forgotten by age. It counts as erased, too, and its topic, partition and cause are not
+    /// known any more.
+    pub fn is_forgotten(&self) -> bool {
+        self.topic == FORGOTTEN
     }
 
     /// Forgets the body but for `left`; its hash stays.

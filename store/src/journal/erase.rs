@@ -36,15 +36,19 @@ impl Journal {
         let mut next = rest.next();
         while let Some(seq) = next {
             let (key, value) = self.block_of(*seq)?;
-            let block::Block { mut chunk, chain } = block::decode(&value, self.limits.block_raw_bytes_max)?;
+            let block::Block { mut chunk, chain, thinned } = block::decode(&value, self.limits.block_raw_bytes_max)?;
             let first = chunk.first();
             for entry in chunk.entries.iter_mut().filter(|entry| seqs.contains(&entry.seq) && entry.erased.is_none()) {
                 let left = left(entry);
                 entry.erase(left);
                 erased += 1;
             }
-            let entries: Vec<_> = chunk.entries.iter().collect();
-            let ops = vec![Op::Put(key.to_vec(), block::encode(&entries, &chain))];
+            let value = if thinned {
+                block::encode_thinned(&chunk.entries, &chain)
+            } else {
+                block::encode(&chunk.entries.iter().collect::<Vec<_>>(), &chain)
+            };
+            let ops = vec![Op::Put(key.to_vec(), value)];
             let put = self.engine.commit(WriteBatch { expect: Vec::new(), ops }, Durability::Written);
             put.map_err(|error| self.fail(error))?;
             chunk.entries.iter().for_each(|entry| self.tail.forget(entry.seq));

@@ -10,6 +10,7 @@ use super::{
     commit::{Commit, Receipt, RequestKey},
     core::{Core, Group, SharedEngine, each_row},
     entry::{NameId, Seq},
+    horizon::Horizons,
     ids::{EffectId, TimerKey},
     keys,
     limits::JournalLimits,
@@ -32,6 +33,8 @@ pub struct Journal {
     head: AtomicU64,
     last_at: AtomicI64,
     failed: Mutex<Option<String>>,
+    /// What was forgotten by age, oldest first.
+    pub(super) horizons: RwLock<Horizons>,
     /// Entries that may wait before the engine gets them.
     held_max: AtomicUsize,
     pub(super) limits: JournalLimits,
@@ -69,6 +72,7 @@ impl Journal {
         let names = Names::open(engine.as_ref())?;
         forget_old_states(engine.as_ref(), &names)?;
         let head = core.head();
+        let horizons = Horizons::open(engine.as_ref())?;
         if let Some(synced) = engine.noted()?.filter(|synced| *synced > head) {
             let what = format!(
                 "entries {} to {synced} were acknowledged and are gone; restore a backup, or remove the mark \
@@ -85,6 +89,7 @@ impl Journal {
             tail: Tail::new(limits.tail_entries_max, limits.tail_bytes_max),
             names: RwLock::new(names),
             failed: Mutex::new(None),
+            horizons: RwLock::new(horizons),
             held_max: AtomicUsize::new(0),
             engine: Arc::<Tap>::clone(&tap),
             tap,

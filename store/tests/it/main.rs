@@ -9,6 +9,7 @@ mod directory;
 mod disk_full;
 mod erasure;
 mod fixtures;
+mod horizon;
 mod journal;
 mod kill;
 mod model;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{Extension, Json, extract::State, http::StatusCode};
 use impresario_agents::{
     identity::{Identity, Node, UnmergeAsked},
-    profiles::node_of,
+    profiles::{Profiles, node_of},
 };
 use impresario_runtime::{
     AgentError, Reading, new_entry,
@@ -54,7 +54,7 @@ pub(crate) struct Unmerged {
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "The key's role is not enough", body = Problem),
         (status = 404, description = "Nobody has this identifier", body = Problem),
-        (status = 409, description = "The identifier is not this customer's, or all they are known by", body = Problem),
+        (status = 409, description = "The identifier is not this customer's, or all they are known by, or events of theirs are forgotten with age", body = Problem),
         (status = 503, description = "The agent can't answer now", body = Problem),
     ),
     security(("bearer" = []), ("basic" = [])),
@@ -78,6 +78,18 @@ pub(crate) async fn unmerge(
         Some((true, members)) if members > 1 => {}
         Some(_) => return Err(Problem::conflict("nothing was joined to this identifier that it could be parted from")),
         None => return Err(Problem::conflict("this identifier is not this customer's")),
+    }
+    if let Some(horizon) = app.host.journal().horizon() {
+        let read = move |reading: &mut Reading<'_, Profiles>| {
+            let known = reading.get(&profile)?;
+            Ok::<_, AgentError>(known.is_some_and(|known| known.began_before(horizon.before, horizon.since_ms)))
+        };
+        if app.host.read::<Profiles, _>(&profile, read).await?? {
+            let since = crate::ingest::instant(horizon.since_ms);
+            return Err(Problem::conflict(format!(
+                "the two can't be restored: events of this customer from before {since} are forgotten with age"
+            )));
+        }
     }
     let mut commit = Commit::new(OUTSIDE);
     commit.durability = Durability::Synced;

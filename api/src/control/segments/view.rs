@@ -1,7 +1,7 @@
 //! What can be seen of a segment.
 
 use impresario_agents::segmentation::{Condition, Segment, SegmentSize, SegmentSizes};
-use impresario_runtime::AgentError;
+use impresario_runtime::{AgentError, store::Journal};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -24,6 +24,10 @@ pub(in crate::control) struct SegmentView {
     version: u64,
     /// When it was defined so, milliseconds since 1970 UTC.
     defined_at_ms: i64,
+    /// What people did before this was forgotten with age when the segment was defined, and is not looked at,
+    /// milliseconds since 1970 UTC; none where the whole past was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    past_since_ms: Option<i64>,
     /// Whether all of the past, and then everybody, has been looked at for it: members and size are whole.
     ready: bool,
     /// How far that is, from 0 to 1.
@@ -39,7 +43,7 @@ pub(in crate::control) struct SegmentView {
     changed_at_ms: Option<i64>,
 }
 
-pub(super) fn view(segment: &Segment, size: &SegmentSize) -> SegmentView {
+pub(super) fn view(journal: &Journal, segment: &Segment, size: &SegmentSize) -> SegmentView {
     let defined = &segment.defined;
     SegmentView {
         id: defined.id.to_string(),
@@ -48,6 +52,7 @@ pub(super) fn view(segment: &Segment, size: &SegmentSize) -> SegmentView {
         goal: defined.goal.as_deref().map(str::to_owned),
         version: segment.version,
         defined_at_ms: segment.defined_at_ms,
+        past_since_ms: journal.horizon_at(segment.version).map(|horizon| horizon.since_ms),
         ready: size.backfill.is_done(segment.ready),
         progress: size.backfill.progress(segment.ready),
         size: size.size,
@@ -59,7 +64,7 @@ pub(super) fn view(segment: &Segment, size: &SegmentSize) -> SegmentView {
 
 pub(super) async fn with_size(app: &App, segment: &Segment) -> Result<SegmentView, Problem> {
     let sizes = sizes(app, vec![segment.defined.id.to_string()]).await?;
-    Ok(view(segment, &sizes.into_iter().next().unwrap_or_default()))
+    Ok(view(app.host.journal(), segment, &sizes.into_iter().next().unwrap_or_default()))
 }
 
 /// What is counted of these segments, in their order.
