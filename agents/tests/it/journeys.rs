@@ -89,7 +89,6 @@ fn decide(driver: &mut Driver, arm: bool) {
         model: "m".into(),
         explored: false,
         plan: 1,
-        reserved: Default::default(),
         at_ms: driver.now_ms(),
         context: Value::Null,
         reserved: Default::default(),
