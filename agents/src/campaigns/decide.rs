@@ -1,6 +1,7 @@
 //! One decision. Pure: the campaign as it stands, what is asked, the instant, and a draw of the decision's own.
 
 use impresario_runtime::RunSeed;
+use rand_chacha::ChaCha8Rng;
 
 use super::{
     Autonomy, Plan, Strategy,
@@ -9,7 +10,10 @@ use super::{
     moments::PersonClock,
     state::Campaign,
 };
-use crate::vocabulary::{Arm, DecisionMade, DecisionRequested, Group, Millis, Refusal, Reserved};
+use crate::{
+    models::policy::{Choice, PolicyError},
+    vocabulary::{Arm, DecisionMade, DecisionRequested, Group, Millis, Refusal, Reserved},
+};
 
 /// An arm that may be chosen: its number, when it would be done, what it takes of the bounds.
 struct Eligible {
@@ -61,7 +65,14 @@ fn eligible(
 }
 
 /// Decides.
-pub(super) fn decide(campaign: &Campaign, asked: &DecisionRequested, now_ms: Millis, seed: &RunSeed) -> DecisionMade {
+pub(super) fn decide(
+    campaign: &mut Campaign,
+    asked: &DecisionRequested,
+    now_ms: Millis,
+    seed: &RunSeed,
+) -> DecisionMade {
+    let model = campaign.model_hash();
+    let campaign = &*campaign;
     let nothing = |withheld: Refusal| DecisionMade {
         id: asked.id,
         campaign: asked.campaign.clone(),
@@ -73,7 +84,7 @@ pub(super) fn decide(campaign: &Campaign, asked: &DecisionRequested, now_ms: Mil
         propensity: 1.0,
         candidates: vec![(0, 1.0)],
         features: asked.features.clone(),
-        model: campaign.model_hash(),
+        model: model.clone(),
         explored: false,
         plan: campaign.plan_seq,
         at_ms: now_ms,
@@ -94,9 +105,12 @@ pub(super) fn decide(campaign: &Campaign, asked: &DecisionRequested, now_ms: Mil
         Err(why) => return nothing(why),
     };
     let numbers: Vec<u16> = eligible.iter().map(|eligible| eligible.arm).collect();
-    let mut rng = chance(seed, asked.id);
-    let (candidates, best) = candidates(campaign, plan, asked, &numbers);
-    let (chosen, propensity) = draw(&candidates, &mut rng);
+    let choice = choose(campaign, plan, asked, &numbers, &mut chance(seed, asked.id));
+    let Choice { chosen, propensity, candidates, explored } = match choice {
+        Ok(choice) => choice,
+        // What can't be looked at is not guessed at: nothing is done, and it can be seen why.
+        Err(why) => return nothing(refusal("model", why.to_string())),
+    };
     let choice = eligible.into_iter().find(|eligible| eligible.arm == chosen);
     let observes = plan.autonomy == Autonomy::Observe;
     let made = DecisionMade {
@@ -107,7 +121,7 @@ pub(super) fn decide(campaign: &Campaign, asked: &DecisionRequested, now_ms: Mil
         chosen,
         propensity,
         candidates,
-        explored: best.is_some_and(|best| best != chosen),
+        explored,
         ..nothing(refusal("", ""))
     };
     match choice.filter(|_| !observes) {
@@ -119,25 +133,36 @@ pub(super) fn decide(campaign: &Campaign, asked: &DecisionRequested, now_ms: Mil
     }
 }
 
-/// How likely each arm is, and the one that is best as far as is known.
-fn candidates(
+/// Chooses among the arms that may be chosen, and nothing.
+fn choose(
     campaign: &Campaign,
     plan: &Plan,
     asked: &DecisionRequested,
     eligible: &[u16],
-) -> (Candidates, Option<u16>) {
+    rng: &mut ChaCha8Rng,
+) -> Result<Choice, PolicyError> {
+    let drawn = |candidates: Candidates, rng: &mut ChaCha8Rng| {
+        let (chosen, propensity) = draw(&candidates, rng);
+        Choice { chosen, propensity, candidates, explored: true }
+    };
+    let always = |arm: u16| {
+        let chosen = if eligible.contains(&arm) { arm } else { 0 };
+        Choice { chosen, propensity: 1.0, candidates: vec![(chosen, 1.0)], explored: false }
+    };
     if asked.group == Group::Random {
-        return (evenly(eligible), None);
+        return Ok(drawn(evenly(eligible), rng));
     }
     match plan.strategy {
-        Strategy::Uniform => (evenly(eligible), None),
-        Strategy::Fixed(arm) if eligible.contains(&arm) => (vec![(arm, 1.0)], Some(arm)),
-        Strategy::Fixed(_) => (vec![(0, 1.0)], Some(0)),
-        Strategy::AbThenCommit { rewards } => match campaign.best_of_test(rewards) {
-            Some(arm) if eligible.contains(&arm) => (vec![(arm, 1.0)], Some(arm)),
-            Some(_) => (vec![(0, 1.0)], Some(0)),
-            None => (evenly(eligible), None),
-        },
-        Strategy::Learn => (evenly(eligible), None),
+        Strategy::Uniform => Ok(drawn(evenly(eligible), rng)),
+        Strategy::Fixed(arm) => Ok(always(arm)),
+        Strategy::AbThenCommit { rewards } => Ok(match campaign.best_of_test(rewards) {
+            Some(arm) => always(arm),
+            None => drawn(evenly(eligible), rng),
+        }),
+        Strategy::Learn => {
+            let with_nothing: Vec<u16> = std::iter::once(0).chain(eligible.iter().copied()).collect();
+            let policy = campaign.policy.as_ref().ok_or(PolicyError::Size)?;
+            policy.decide(&asked.features, &with_nothing, plan.exploration_floor, rng)
+        }
     }
 }

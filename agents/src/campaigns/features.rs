@@ -4,7 +4,7 @@
 //! these numbers, so new ones go to the end and none is ever taken away.
 
 use crate::{
-    profiles::{Engagement, Profile},
+    profiles::{Engagement, Profile, Shop},
     vocabulary::{Channel, DAY_MS, Feature, Millis},
 };
 
@@ -119,7 +119,7 @@ pub fn describe(profile: &Profile, now_ms: Millis) -> Vec<f32> {
         squash(shop.map_or(0.0, |shop| shop.cart().iter().map(|(_, held)| f64::from(*held)).sum()), 2.0),
         of(shop.map(|shop| shop.checkouts), 2.0),
         of(shop.map(|shop| shop.refunds), 1.0),
-        if shop.is_some_and(|shop| shop.subscription_active()) { 1.0 } else { 0.0 },
+        if shop.is_some_and(Shop::subscription_active) { 1.0 } else { 0.0 },
     ]);
     for channel in Channel::ALL {
         let engagement = profile.messages.iter().find(|(known, _)| *known == channel);
@@ -163,19 +163,14 @@ fn active(profile: &Profile, now_ms: Millis) -> [f32; DAY_PARTS + 1] {
     active
 }
 
-/// How a described person takes to a channel: the square root of their click rate, shrunk.
-pub fn answers_to(features: &[f32], channel: Channel) -> f32 {
-    features.get(CHANNELS_AT + channel as usize * CHANNEL_FEATURES).copied().unwrap_or(0.0)
+/// The place of how a person takes to a channel: the square root of their click rate, shrunk.
+pub fn answers_at(channel: Channel) -> usize {
+    CHANNELS_AT + channel as usize * CHANNEL_FEATURES
 }
 
-/// How much a described person's history with a channel says, from 0 to 1.
-pub fn heard_by(features: &[f32], channel: Channel) -> f32 {
-    features.get(CHANNELS_AT + channel as usize * CHANNEL_FEATURES + 2).copied().unwrap_or(0.0)
-}
-
-/// How active a described person is at an hour of their day, against an even spread.
-pub fn active_at(features: &[f32], hour: u8) -> f32 {
-    features.get(HOURS_AT + usize::from(hour % 24) * DAY_PARTS / 24).copied().unwrap_or(0.0)
+/// The place of how active a person is at an hour of their day, against an even spread.
+pub fn active_place(hour: u8) -> usize {
+    HOURS_AT + usize::from(hour % 24) * DAY_PARTS / 24
 }
 
 /// Their orders and what they have paid, as a decision's outcome is counted from.
@@ -195,8 +190,8 @@ mod tests {
         assert_eq!(NAMES[CHANNELS_AT], "email.clicks");
         assert_eq!(NAMES[CHANNELS_AT + 2 * CHANNEL_FEATURES + 2], "push.heard");
         assert_eq!(NAMES[HOURS_AT], "active.00");
-        assert_eq!(answers_to(&features, Channel::Sms), features[20]);
-        assert_eq!(active_at(&features, 23), features[33]);
+        assert_eq!(NAMES[answers_at(Channel::Sms)], "sms.clicks");
+        assert_eq!(NAMES[active_place(23)], "active.21");
     }
 
     #[test]

@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use impresario_runtime::store::Seq;
 use serde::{Deserialize, Serialize};
 
-use super::{Bounds, Plan, bounds::cost_of};
-use crate::vocabulary::{DAY_MS, DecisionMade, Group, Millis, Reserved, RewardObserved};
+use super::{Bounds, Plan, bounds::cost_of, choose};
+use crate::{
+    models::policy::Policy,
+    vocabulary::{DAY_MS, DecisionMade, Group, Millis, Reserved, RewardObserved},
+};
 
 /// Days of allocation kept.
 const DAYS_MAX: usize = 120;
 
 /// A campaign: its plan, what it has spent, what it has learned.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Campaign {
     /// The plan in force, or the last one.
@@ -33,6 +36,10 @@ pub struct Campaign {
     pub groups: [Tally; 3],
     /// Decisions by UTC day since 1970 and arm: how the allocation moves.
     pub days: BTreeMap<i32, BTreeMap<u16, u32>>,
+    /// What it has learned; none before a plan, and for arms that no policy can have.
+    pub policy: Option<Policy>,
+    /// The hash of that, as long as nothing was learned since.
+    pub(super) hash: Option<Box<str>>,
 }
 
 /// Why sending is stopped.
@@ -118,6 +125,8 @@ impl Campaign {
         if self.plan.as_ref().is_none_or(|old| old.arms != plan.arms) {
             self.arms = vec![Tally::default(); plan.arms.len() + 1];
             self.days.clear();
+            self.policy = choose::policy(&plan).ok();
+            self.hash = None;
         }
         self.plan = Some(plan);
         self.plan_seq = seq;
@@ -160,6 +169,12 @@ impl Campaign {
         if let Some(tally) = self.arms.get_mut(usize::from(observed.chosen)).filter(|_| chosen || observed.chosen > 0) {
             tally.reward(observed);
         }
+        if let Some(policy) = self.policy.as_mut().filter(|_| chosen) {
+            // Features or arms of another plan than this one teach nothing.
+            if policy.learn(&observed.features, observed.chosen, observed.reward).is_ok() {
+                self.hash = None;
+            }
+        }
     }
 
     /// The arm with the best mean once `rewards` rewards have come; none before.
@@ -173,11 +188,20 @@ impl Campaign {
         arms().max_by_key(|(tally, arm)| (mean(tally), std::cmp::Reverse(*arm))).map(|(_, arm)| arm)
     }
 
-    /// The hash of what decides.
-    pub(super) fn model_hash(&self) -> Box<str> {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"uniform").update(&self.plan_seq.to_le_bytes());
-        hasher.finalize().to_hex().as_str().get(..32).unwrap_or_default().into()
+    /// The hash of what decides: of what was learned, or of the plan where that alone decides.
+    pub(super) fn model_hash(&mut self) -> Box<str> {
+        if let Some(hash) = &self.hash {
+            return hash.clone();
+        }
+        let hash: Box<str> = match &self.policy {
+            Some(policy) => policy.hash().into(),
+            None => {
+                let hash = blake3::hash(&self.plan_seq.to_le_bytes()).to_hex();
+                hash.as_str().chars().take(32).collect::<String>().into()
+            }
+        };
+        self.hash = Some(hash.clone());
+        hash
     }
 
     /// Which bound lets nothing more be sent, once nothing is on its way.

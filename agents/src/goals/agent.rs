@@ -331,8 +331,19 @@ impl On<SendingStopped> for Goals {
 }
 
 impl On<SendingResumed> for Goals {
-    fn on(&self, state: &mut GoalState, _: &Event<'_, SendingResumed>, _: &mut Step<'_>) -> Result<(), AgentError> {
+    fn on(
+        &self,
+        state: &mut GoalState,
+        event: &Event<'_, SendingResumed>,
+        step: &mut Step<'_>,
+    ) -> Result<(), AgentError> {
         state.paused = None;
+        let most = state.running.as_ref().and_then(|running| running.audience_max);
+        if let (Some(most), StopScope::Campaign(id)) = (most.filter(|most| state.audience > *most), &event.scope) {
+            // Whoever resumes it does not approve it.
+            let why = format!("the audience has {} people; {most} were approved", state.audience);
+            state.pause(id, &why, step);
+        }
         Ok(())
     }
 }

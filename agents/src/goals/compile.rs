@@ -7,6 +7,7 @@ use super::{
 use crate::{
     campaigns::{Plan, PlanTrigger, RewardSpec},
     profiles::Currency,
+    segmentation::Span,
     vocabulary::{Arm, Channel, DAY_MS},
 };
 
@@ -16,6 +17,8 @@ pub mod limits {
     pub const ARMS_MAX: usize = 512;
     /// Templates, or offers, of one goal.
     pub const LEVELS_MAX: usize = 100;
+    /// Templates, offers, channels and hours of one goal together.
+    pub const LEVELS_ALL_MAX: usize = 128;
     /// Length of a name of a template, offer, topic, journey, event or situation, in bytes.
     pub const NAME_BYTES_MAX: usize = 128;
     /// The longest attribution window, in days.
@@ -189,6 +192,10 @@ fn missing_to_act(goal: &Goal, found: &mut Vec<Missing>) {
             &format!("{arms} arms (templates x offers x channels x hours); at most {}", limits::ARMS_MAX),
         );
     }
+    let levels = goal.templates.len() + goal.offers.len().max(1) + goal.channels.len() + goal.hours.len().max(1);
+    if levels > limits::LEVELS_ALL_MAX {
+        miss("templates", "templates, offers, channels and hours are more than 128 together");
+    }
     let floor_max = limits::EXPLORATION_ALL_MAX / (arms + 1) as f64;
     if goal.exploration.is_some_and(|floor| !(0.0..=floor_max).contains(&floor)) {
         miss("exploration", &format!("from 0 to {floor_max:.6}: with {arms} arms half of all decisions would explore"));
@@ -319,7 +326,7 @@ pub fn blast_radius(plan: &Plan) -> BlastRadius {
 pub fn expected(goal: &Goal, plan: &Plan, audience: u64, baseline: Option<f64>) -> Expected {
     let held = (audience as f64 * plan.holdout_share).round() as u64;
     let people = audience.saturating_sub(held).min(plan.blast_radius);
-    let horizon_ms = goal.within.map_or(30 * DAY_MS, |within| within.ms());
+    let horizon_ms = goal.within.map_or(30 * DAY_MS, Span::ms);
     let decisions = match plan.trigger {
         PlanTrigger::Audience { every_ms } => (horizon_ms / every_ms.max(1) + 1).unsigned_abs(),
         PlanTrigger::Situation { .. } => 1,

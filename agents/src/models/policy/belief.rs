@@ -96,6 +96,15 @@ impl Belief {
         belief
     }
 
+    /// Expects this of the weight of one feature in one block, in log-odds.
+    pub(super) fn start(&mut self, block: usize, feature: usize, mean: f64, sd: f64) {
+        let unit = match self.params.reward {
+            RewardKind::Chance => 1.0,
+            RewardKind::Amount { scale } => AMOUNT_UNIT * scale,
+        };
+        self.people.start(block, feature, mean * unit, sd * unit);
+    }
+
     /// Whether its parts have the sizes its parameters ask for.
     pub(super) fn fits(&self, design: &Design) -> bool {
         let arms = design.arms.len();

@@ -80,6 +80,15 @@ impl Design {
         design
     }
 
+    /// The block of person features of one level of a factor; none where all arms have the same level.
+    pub(super) fn block_of(&self, params: &PolicyParams, factor: usize, level: u16) -> Option<usize> {
+        let telling = |place: &usize| params.factors.get(*place).is_some_and(|factor| factor.levels.len() > 1);
+        let before = (0..factor).filter(telling).count();
+        let arm = params.arms.iter().position(|arm| arm.get(factor) == Some(&level)).filter(|_| telling(&factor))?;
+        // The first one is being contacted at all; those of levels follow in the order of the factors.
+        self.arms.get(arm + 1)?.blocks.get(before + 1).copied()
+    }
+
     fn group(&mut self, kind: Kind, factors: u8) -> Group {
         self.groups_len += 1;
         Group { number: self.groups_len - 1, kind, factors }

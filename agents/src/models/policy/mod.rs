@@ -59,6 +59,15 @@ impl Policy {
         Ok(Self { belief, design })
     }
 
+    /// Before anything is learned: expects a level of a factor to be worth more to people with more of a feature,
+    /// by `mean` log-odds for each 1 of it, with this standard deviation. What is learned moves it from there.
+    /// Where all arms have the same level there is nothing to tell them apart by.
+    pub fn expect(&mut self, factor: usize, level: u16, feature: usize, mean: f64, sd: f64) {
+        if let Some(block) = self.design.block_of(&self.belief.params, factor, level) {
+            self.belief.start(block, feature, mean, sd);
+        }
+    }
+
     /// Its parameters.
     pub fn params(&self) -> &PolicyParams {
         &self.belief.params

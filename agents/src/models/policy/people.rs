@@ -39,6 +39,20 @@ impl People {
         Self { features, means: vec![0.0; features * blocks], covariances }
     }
 
+    /// Before anything is learned: expects this of the weight of one feature in one block, this surely.
+    pub(super) fn start(&mut self, block: usize, feature: usize, mean: f64, sd: f64) {
+        if feature >= self.features {
+            return;
+        }
+        if let Some(held) = self.means.get_mut(block * self.features + feature) {
+            *held = mean;
+        }
+        let cell = block * packed_len(self.features) + row_at(feature) + feature;
+        if let Some(held) = self.covariances.get_mut(cell) {
+            *held = sd * sd;
+        }
+    }
+
     pub(super) fn blocks(&self) -> usize {
         self.means.len().checked_div(self.features).unwrap_or_default()
     }

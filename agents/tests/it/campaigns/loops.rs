@@ -3,12 +3,12 @@
 use impresario_agents::{
     campaigns::{CampaignStarted, Campaigns},
     goals::Goals,
-    vocabulary::{DAY_MS, DecisionMade, Group, RewardObserved},
+    vocabulary::{Channel, DAY_MS, DecisionMade, Group, IdentifierKind, RewardObserved},
 };
 use serde_json::json;
 
-use super::play::{goal, shop, visit};
-use crate::support::{send, track};
+use super::play::{goal, group_of, shop, visit};
+use crate::support::{node, send, track};
 
 #[test]
 fn an_autonomous_goal_decides_for_everybody_in_its_audience_and_learns_what_came_of_it() {
@@ -50,4 +50,34 @@ fn an_autonomous_goal_decides_for_everybody_in_its_audience_and_learns_what_came
         assert_eq!(campaign.groups.iter().map(|tally| tally.rewarded).sum::<u64>(), 40);
         assert!(campaign.bounds.taken.people <= 40 && campaign.sent == campaign.bounds.taken.messages);
     }
+}
+
+#[test]
+fn on_the_first_day_whoever_answers_text_messages_gets_a_text_message() {
+    let mut driver = shop(1);
+    let now_ms = driver.now_ms();
+    // Even numbers answer text messages, odd ones e-mails.
+    let answers = |place: usize| if place % 2 == 0 { Channel::Sms } else { Channel::Email };
+    for place in 0..200 {
+        let (answered, other) = if place % 2 == 0 { ("SMS", "Email") } else { ("Email", "SMS") };
+        let delivered = (0..10).flat_map(|number| [(answered, "Delivered", number), (other, "Delivered", number)]);
+        let receipts = delivered.chain((0..6).map(|number| (answered, "Link Clicked", number)));
+        let events = receipts.map(|(channel, what, number)| {
+            let (user, id) = (format!("user-{place}"), format!("{channel}-{what}-{place}-{number}"));
+            track(&format!("{channel} {what}"), &user, &id, now_ms, &json!({}))
+        });
+        send(&mut driver, events.collect::<Vec<_>>());
+    }
+    driver.say(goal("more")).unwrap();
+    driver.settle().unwrap();
+    let who = |place: usize| (node(IdentifierKind::UserId, &format!("user-{place}")), answers(place));
+    let people: std::collections::BTreeMap<_, _> = (0..200).map(who).collect();
+    let made = driver.said::<DecisionMade>().unwrap();
+    let of = |group: Group| made.iter().map(|(_, made)| made).filter(move |made| made.group == group);
+    let right = |made: &&DecisionMade| made.arm.as_ref().map(|arm| arm.channel) == people.get(&made.profile).copied();
+    let (all, right) = (of(Group::Policy).count(), of(Group::Policy).filter(right).count());
+    assert!(right * 100 >= all * 85, "{right} of {all}");
+    // Chance looks at nobody's answers.
+    assert!(made.iter().all(|(_, made)| made.group == group_of(made.profile)));
+    assert!(of(Group::Random).count() > 5 && of(Group::Random).all(|made| made.propensity == 0.25));
 }
