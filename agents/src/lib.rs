@@ -37,6 +37,7 @@ pub fn troupe(workers: usize) -> Troupe {
         .agent(campaigns::Decisions)
         .agent_with_workers(situation::Situations, workers)
         .agent(situation::IntentLearner)
+        .agent(situation::ChannelWatch)
         .agent_with_workers(journeys::Journeys, workers)
         .agent(journeys::JourneyCounts)
         .agent(suppression::Suppressions)

@@ -7,6 +7,7 @@
 //!
 //! [`intent`]: self
 
+mod channel;
 mod intent;
 mod learn;
 mod person;
@@ -16,6 +17,7 @@ mod topics;
 use impresario_runtime::{Agent, AgentError, Event, Keys, On, OnMany, OnShared, Routes, Step, store::Seq};
 use serde_json::{Map, Value, value::RawValue};
 
+pub use channel::{ChannelCount, ChannelState, ChannelWatch};
 pub use learn::{Evidence, IntentLearner};
 pub use person::{Kind, Situation, Watched};
 pub use settings::{CANDIDATES, Settings, Surge, VIEWS_MAX, Views, WINDOW_MAX_MS, Watching, check_settings};

@@ -98,6 +98,27 @@ macro_rules! of_person {
     };
 }
 
+/// Topics that are counted by channel: that one message was sent, or came back, tells nothing of whose it was.
+macro_rules! counted {
+    ($topic:ident, $name:literal, $($gone:ident),*) => {
+        impl Topic for $topic {
+            const NAME: &'static str = $name;
+
+            fn partition(&self) -> Option<u16> {
+                Some(self.profile.partition())
+            }
+
+            fn subject(&self) -> Option<SubjectId> {
+                Some(self.profile.into())
+            }
+
+            fn remainder(&self) -> Option<Self> {
+                Some(Self { $($gone: Default::default(),)* profile: ProfileId(0), ..self.clone() })
+            }
+        }
+    };
+}
+
 of_person!(MessageRequested, "message.requested");
 
 /// A message that was asked for is not wanted any more: the journey it belongs to has stopped. What has been
@@ -178,7 +199,7 @@ pub struct MessageSent {
     pub because: Box<str>,
 }
 
-of_person!(MessageSent, "message.sent");
+counted!(MessageSent, "message.sent", id, decision);
 
 /// A message must wait; everything is checked again then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -273,7 +294,7 @@ pub struct Delivered {
     pub failed: Option<Box<str>>,
 }
 
-of_person!(Delivered, "message.delivered");
+counted!(Delivered, "message.delivered", id);
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -314,4 +335,4 @@ pub struct ReceiptCame {
     pub machine: bool,
 }
 
-of_person!(ReceiptCame, "message.receipt");
+counted!(ReceiptCame, "message.receipt", id);
