@@ -1,5 +1,6 @@
 //! The troupe: the vocabulary the agents share and the agents themselves.
 
+pub mod analytics;
 pub mod campaigns;
 pub mod goals;
 pub mod holdout;
@@ -35,6 +36,9 @@ pub fn troupe(workers: usize) -> Troupe {
         .agent_with_workers(campaigns::Enrolment, workers)
         .agent(campaigns::Campaigns)
         .agent(campaigns::Decisions)
+        .agent_with_workers(analytics::Outcomes, workers)
+        .agent(analytics::Analytics)
+        .job::<analytics::BaselineWanted>()
         .agent_with_workers(situation::Situations, workers)
         .agent(situation::IntentLearner)
         .agent(situation::ChannelWatch)

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod campaigns;
+mod analytics;
 mod erasure;
 mod journeys;
 mod models;
