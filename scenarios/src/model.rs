@@ -83,6 +83,8 @@ pub(crate) enum Action {
     Say(Saying),
     /// A receipt of the newest message to somebody by a channel.
     Receipt(Receipt),
+    /// An operator answers the newest proposal of a goal.
+    Answer { goal: String, approved: bool, why: String },
     /// The process is killed, its unsynced writes lost.
     Kill,
     /// Something must be so.
@@ -165,6 +167,8 @@ pub(crate) enum Expect {
     Message(ExpectMessage),
     NoMessage(ExpectNoMessage),
     Decision(ExpectDecision),
+    Proposal(ExpectProposal),
+    Goal(ExpectGoal),
     DeadLetters(u64),
     Profiles(u64),
 }
@@ -206,6 +210,33 @@ pub(crate) struct ExpectNoMessage {
     pub(crate) channel: Option<Channel>,
     pub(crate) since_ms: Option<Millis>,
     pub(crate) because: Option<String>,
+}
+
+/// The newest proposal of a goal.
+#[derive(Clone, Debug)]
+pub(crate) struct ExpectProposal {
+    pub(crate) goal: String,
+    /// `open`, `approved`, `rejected`, `expired`, `void`; `none` where there is none.
+    pub(crate) outcome: Option<String>,
+    /// Which one it is.
+    pub(crate) number: Option<u32>,
+}
+
+/// How a goal stands.
+#[derive(Clone, Debug)]
+pub(crate) struct ExpectGoal {
+    pub(crate) goal: String,
+    pub(crate) running: Option<bool>,
+    pub(crate) paused: Option<bool>,
+    pub(crate) reached: Option<bool>,
+    /// The metric as last measured is at least this.
+    pub(crate) at_least: Option<f64>,
+    /// And at most this.
+    pub(crate) at_most: Option<f64>,
+    /// Whether it is better than its holdout, beyond doubt.
+    pub(crate) lifted: Option<bool>,
+    /// A part of the reason its campaign ended for.
+    pub(crate) ended: Option<String>,
 }
 
 /// A decision that was made.

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     campaigns::{CampaignEnded, CampaignStarted},
     goals::{GoalBaseline, GoalProgress, GoalSet, Metric},
+    segmentation::Span,
     vocabulary::{
         DAY_MS, DecisionMade, DecisionRequested, Delivered, MessageRefused, MessageSent, Millis, ReceiptCame,
         RewardObserved,
@@ -77,7 +78,7 @@ impl On<CampaignStarted> for Analytics {
         step: &mut Step<'_>,
     ) -> Result<(), AgentError> {
         let goal = report.goal.take();
-        let horizon = goal.as_ref().and_then(|goal| goal.within).map_or(BASELINE_MS, |within| within.ms());
+        let horizon = goal.as_ref().and_then(|goal| goal.within).map_or(BASELINE_MS, Span::ms);
         let metric = goal.as_ref().map_or(Metric::Orders, |goal| goal.metric);
         let plan = &event.plan;
         step.offload(&BaselineWanted {

@@ -75,10 +75,11 @@ impl Job for BaselineWanted {
         })?;
         if let (Metric::Conversion, Some(event)) = (metric, &event) {
             past.each::<Tracked>(|_, at_ms, tracked| {
-                if at_ms >= from_ms && *tracked.name == **event {
-                    if let Some(person) = people.get_mut(&root(tracked.node())) {
-                        person.converted = true;
-                    }
+                if at_ms >= from_ms
+                    && *tracked.name == **event
+                    && let Some(person) = people.get_mut(&root(tracked.node()))
+                {
+                    person.converted = true;
                 }
             })?;
         }

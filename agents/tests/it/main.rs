@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod campaigns;
 mod analytics;
+mod campaigns;
 mod erasure;
 mod journeys;
 mod models;

@@ -1,5 +1,7 @@
 //! What operators, providers and programs say beside customers' events.
 
+use std::collections::BTreeSet;
+
 use impresario_agents::vocabulary::{
     Channel, MessageClass, MessageId, MessageRequested, Millis, SendingResumed, SendingStopped, StopScope,
 };
@@ -39,9 +41,23 @@ pub(crate) fn say_content(file: &File, at_ms: Millis, planned: &mut Vec<Planned>
 pub(crate) fn commands(
     entry: &TimelineFile,
     at_ms: Millis,
-    cast: &Cast,
+    (cast, goals): (&Cast, &BTreeSet<String>),
     planned: &mut Vec<Planned>,
 ) -> Result<(), FormatError> {
+    for (spanned, name) in
+        entry.approve.iter().flat_map(|names| names.value.names().iter().map(move |name| (names, name)))
+    {
+        if !goals.contains(name) {
+            return Err(wrong(spanned, format!("no goal `{name}` is set up to here")));
+        }
+        let action = Action::Answer { goal: name.clone(), approved: true, why: "it is well".to_owned() };
+        planned.push(Planned { at_ms, line: spanned.referenced.line(), action });
+    }
+    for reject in &entry.reject {
+        let (goal, why) = (messages::goal(&reject.value.goal, goals)?, reject.value.why.clone());
+        let action = Action::Answer { goal, approved: false, why };
+        planned.push(Planned { at_ms, line: reject.referenced.line(), action });
+    }
     let mut say = |line: u64, saying: Saying| planned.push(Planned { at_ms, line, action: Action::Say(saying) });
     if let Some(scope) = &entry.stop {
         let stopped =

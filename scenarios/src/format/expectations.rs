@@ -9,7 +9,7 @@ use serde_saphyr::Spanned;
 use super::{
     events::known,
     file::{ExpectFile, ExpectProfileFile, ExpectSegmentFile, ExpectStateFile, OneOrMore},
-    messages::{expect_decision, expect_message, expect_no_message, expect_situation},
+    messages::{expect_decision, expect_goal, expect_message, expect_no_message, expect_proposal, expect_situation},
     people::Cast,
     read_at,
     time::Calendar,
@@ -23,7 +23,7 @@ use crate::{
 pub(crate) fn expectation(
     spanned: &Spanned<ExpectFile>,
     cast: &Cast,
-    segments: &BTreeSet<String>,
+    (segments, goals): (&BTreeSet<String>, &BTreeSet<String>),
     calendar: &Calendar,
 ) -> Result<Expect, FormatError> {
     let names = |who: &Option<Spanned<OneOrMore>>| match who {
@@ -48,6 +48,8 @@ pub(crate) fn expectation(
         ExpectFile::Message(file) => expect_message(file, cast, calendar).map(Expect::Message),
         ExpectFile::NoMessage(file) => expect_no_message(file, cast, calendar).map(Expect::NoMessage),
         ExpectFile::Decision(file) => expect_decision(file, cast).map(Expect::Decision),
+        ExpectFile::Proposal(file) => expect_proposal(file, goals).map(Expect::Proposal),
+        ExpectFile::Goal(file) => expect_goal(file, goals).map(Expect::Goal),
         ExpectFile::DeadLetters(count) => Ok(Expect::DeadLetters(*count)),
         ExpectFile::Profiles(count) => Ok(Expect::Profiles(*count)),
     }

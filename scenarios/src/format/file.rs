@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
 use super::messages::{
-    AnswersFile, ExpectDecisionFile, ExpectMessageFile, ExpectNoMessageFile, ExpectSituationFile, InvariantFile,
-    MessageFile, ReceiptFile, ScopeFile,
+    AnswersFile, ExpectDecisionFile, ExpectGoalFile, ExpectMessageFile, ExpectNoMessageFile, ExpectProposalFile,
+    ExpectSituationFile, InvariantFile, MessageFile, ReceiptFile, RejectFile, ScopeFile,
 };
 
 /// A whole file.
@@ -104,6 +104,9 @@ pub(crate) struct TimelineFile {
     pub(crate) messages: Vec<Spanned<MessageFile>>,
     #[serde(default)]
     pub(crate) receipts: Vec<Spanned<ReceiptFile>>,
+    pub(crate) approve: Option<Spanned<OneOrMore>>,
+    #[serde(default)]
+    pub(crate) reject: Vec<Spanned<RejectFile>>,
     pub(crate) stop: Option<Spanned<ScopeFile>>,
     pub(crate) resume: Option<Spanned<ScopeFile>>,
     pub(crate) withdraw_consent: Option<Spanned<WithdrawFile>>,
@@ -170,6 +173,8 @@ pub(crate) enum ExpectFile {
     Message(ExpectMessageFile),
     NoMessage(ExpectNoMessageFile),
     Decision(ExpectDecisionFile),
+    Proposal(ExpectProposalFile),
+    Goal(ExpectGoalFile),
     DeadLetters(u64),
     Profiles(u64),
 }

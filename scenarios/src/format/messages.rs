@@ -1,6 +1,6 @@
 //! Messages in scenario files: what people do with them, what operators and providers say, what is expected.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use impresario_agents::vocabulary::{Channel, Millis, ReceiptKind};
 use indexmap::IndexMap;
@@ -20,7 +20,7 @@ use super::{
 use crate::{
     FormatError, Invariant,
     answers::{Answers, Ways},
-    model::{ExpectDecision, ExpectMessage, ExpectNoMessage, ExpectSituation},
+    model::{ExpectDecision, ExpectGoal, ExpectMessage, ExpectNoMessage, ExpectProposal, ExpectSituation},
 };
 
 /// Times on a scale of likelihoods.
@@ -96,6 +96,14 @@ pub(crate) struct ReceiptFile {
     pub(crate) machine: bool,
 }
 
+/// An answer to a goal's newest proposal.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RejectFile {
+    pub(crate) goal: Spanned<String>,
+    pub(crate) why: String,
+}
+
 /// What sending is stopped of.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -151,6 +159,27 @@ pub(crate) struct ExpectDecisionFile {
     pub(crate) offer: Option<String>,
     pub(crate) withheld: Option<String>,
     pub(crate) times: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExpectProposalFile {
+    pub(crate) goal: Spanned<String>,
+    pub(crate) outcome: Option<String>,
+    pub(crate) number: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExpectGoalFile {
+    pub(crate) name: Spanned<String>,
+    pub(crate) running: Option<bool>,
+    pub(crate) paused: Option<bool>,
+    pub(crate) reached: Option<bool>,
+    pub(crate) at_least: Option<f64>,
+    pub(crate) at_most: Option<f64>,
+    pub(crate) lifted: Option<bool>,
+    pub(crate) ended: Option<String>,
 }
 
 /// What must hold after every step, some with a figure.
@@ -424,6 +453,36 @@ pub(crate) fn expect_no_message(
         channel: channels(&file.channel)?,
         since_ms: instant(&file.since, calendar)?,
         because: file.because.clone(),
+    })
+}
+
+/// A goal that is set up to here.
+pub(crate) fn goal(name: &Spanned<String>, goals: &BTreeSet<String>) -> Result<String, FormatError> {
+    match goals.contains(&name.value) {
+        true => Ok(name.value.clone()),
+        false => Err(wrong(name, format!("no goal `{}` is set up to here", name.value))),
+    }
+}
+
+pub(crate) fn expect_proposal(
+    file: &ExpectProposalFile,
+    goals: &BTreeSet<String>,
+) -> Result<ExpectProposal, FormatError> {
+    let ExpectProposalFile { goal, outcome, number } = file;
+    Ok(ExpectProposal { goal: self::goal(goal, goals)?, outcome: outcome.clone(), number: *number })
+}
+
+pub(crate) fn expect_goal(file: &ExpectGoalFile, goals: &BTreeSet<String>) -> Result<ExpectGoal, FormatError> {
+    let ExpectGoalFile { name, running, paused, reached, at_least, at_most, lifted, ended } = file;
+    Ok(ExpectGoal {
+        goal: goal(name, goals)?,
+        running: *running,
+        paused: *paused,
+        reached: *reached,
+        at_least: *at_least,
+        at_most: *at_most,
+        lifted: *lifted,
+        ended: ended.clone(),
     })
 }
 

@@ -30,6 +30,7 @@ use crate::{
 #[derive(Default)]
 struct Segments {
     names: BTreeSet<String>,
+    goals: BTreeSet<String>,
     standing: Standing,
 }
 
@@ -103,7 +104,7 @@ fn timeline(
     let TimelineFile { at, events: said, define_segment, set_goal, unmerge, release, erase, expect, .. } = &entry.value;
     let at_ms = read_at(at, |text| calendar.go_to(text))?;
     let before = planned.len();
-    commands(&entry.value, at_ms, cast, planned)?;
+    commands(&entry.value, at_ms, (cast, &segments.goals), planned)?;
     define(define_segment, at_ms, segments, planned)?;
     set_goals(set_goal, at_ms, segments, planned)?;
     for event in said {
@@ -127,7 +128,7 @@ fn timeline(
         }
     }
     for expected in expect {
-        let action = Action::Expect(expectation(expected, cast, &segments.names, calendar)?);
+        let action = Action::Expect(expectation(expected, cast, (&segments.names, &segments.goals), calendar)?);
         planned.push(Planned { at_ms, line: expected.referenced.line(), action });
     }
     if planned.len() == before {
@@ -167,6 +168,7 @@ fn set_goals(
         let json = Value::Object(goal.value.clone());
         segments.standing.goal(name, &json).map_err(|why| wrong(goal, format!("goal `{name}`: {why}")))?;
         segments.names.insert(name.clone());
+        segments.goals.insert(name.clone());
         let action = Action::Goal { name: name.clone(), goal: json };
         planned.push(Planned { at_ms, line: goal.referenced.line(), action });
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use impresario_agents::{
     campaigns::{CampaignStarted, Plan},
+    goals::{GoalProgress, PlanProposed, ProposalClosed},
     vocabulary::{
         Arm, Channel, DecisionId, DecisionMade, DecisionRequested, Delivered, Group, MessageClass, MessageId,
         MessageRefused, MessageSent, Millis, ProfileId, ReceiptCame, Refusal, SendingResumed, SendingStopped,
@@ -163,6 +164,21 @@ impl Contacts {
                 let CampaignStarted { campaign, plan } = entry.decode(CampaignStarted::VERSION)?;
                 self.plans.insert(campaign.clone(), plan.clone());
                 Told::Everybody(format!("campaign {campaign} runs with {} arms", plan.arms.len()))
+            }
+            PlanProposed::NAME => {
+                let PlanProposed { goal, number, audience, because, .. } = entry.decode(PlanProposed::VERSION)?;
+                Told::Everybody(format!("goal {goal} proposes plan {number} for {audience} people: {because}"))
+            }
+            ProposalClosed::NAME => {
+                let ProposalClosed { goal, number, outcome, by, why } = entry.decode(ProposalClosed::VERSION)?;
+                let outcome = format!("{outcome:?}").to_lowercase();
+                Told::Operator(format!("proposal {number} of {goal} is {outcome} by {by}: {why}"))
+            }
+            GoalProgress::NAME => {
+                let GoalProgress { goal, value, baseline, people, reached, .. } =
+                    entry.decode(GoalProgress::VERSION)?;
+                let reached = if *reached { ", reached" } else { "" };
+                Told::Everybody(format!("goal {goal} is at {value:.3} (was {baseline:.3}) of {people}{reached}"))
             }
             impresario_agents::campaigns::CampaignEnded::NAME => {
                 let ended: &impresario_agents::campaigns::CampaignEnded = entry.decode(1)?;

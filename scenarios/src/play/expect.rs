@@ -7,6 +7,7 @@ use impresario_runtime::{Driver, RuntimeError};
 use serde_json::Value;
 
 use super::{
+    aims,
     crowd::Crowd,
     letters,
     seen::Seen,
@@ -73,6 +74,8 @@ pub(crate) fn check(
         }
         Expect::DeadLetters(_) => {}
         Expect::Situation(_) | Expect::Message(_) | Expect::NoMessage(_) | Expect::Decision(_) => {}
+        Expect::Proposal(expected) => aims::proposal(expected, driver, &mut wrong)?,
+        Expect::Goal(expected) => aims::goal(expected, driver, &mut wrong)?,
     }
     Ok(wrong)
 }

@@ -1,5 +1,6 @@
 //! Playing a scenario: the stage, what is seen on it, and what is asked of it.
 
+mod aims;
 mod contacts;
 mod crowd;
 mod cut;

@@ -17,6 +17,7 @@ use impresario_runtime::{
 use serde::Serialize;
 
 use super::{
+    aims,
     crowd::{Answer, Crowd},
     cut::Unsynced,
     door::{dedup, message_id, submit_event, tracked},
@@ -322,6 +323,18 @@ impl<'a> Run<'a> {
         self.command(at_ms, &saying.what, |journal| saying.entry(journal))
     }
 
+    /// An operator answers a goal's newest proposal.
+    fn answer_proposal(&mut self, at_ms: Millis, goal: &str, approved: bool, why: &str) -> Result<(), ScenarioError> {
+        self.pass(at_ms, false)?;
+        match aims::answer(self.stage.driver()?, goal, approved, why)? {
+            Some(answer) => self.say(at_ms, &Saying::new(format!("answer {} of {goal}", answer.number), answer)),
+            None => {
+                self.fail(at_ms, &format!("an answer: goal `{goal}` has proposed nothing"));
+                Ok(())
+            }
+        }
+    }
+
     /// A provider's receipt of the newest message to somebody by a channel.
     fn receipt(&mut self, at_ms: Millis, receipt: &Receipt) -> Result<(), ScenarioError> {
         let Receipt { person, channel, kind, machine } = *receipt;
@@ -406,6 +419,7 @@ impl<'a> Run<'a> {
             }
             Action::Say(saying) => self.say(at_ms, saying),
             Action::Receipt(receipt) => self.receipt(at_ms, receipt),
+            Action::Answer { goal, approved, why } => self.answer_proposal(at_ms, goal, *approved, why),
             Action::Erase { person } => self.erase(at_ms, *person),
             Action::Unmerge(node) => {
                 let asked = UnmergeAsked { node: *node };

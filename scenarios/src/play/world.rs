@@ -276,7 +276,7 @@ pub(crate) fn profiles(driver: &mut Driver) -> Result<Vec<Profile>, RuntimeError
 }
 
 /// A state that can't be read.
-fn unread(error: AgentError) -> RuntimeError {
+pub(crate) fn unread(error: AgentError) -> RuntimeError {
     match error {
         AgentError::Retry(why) | AgentError::Reject(why) => RuntimeError::Setup(why),
     }
