@@ -169,6 +169,7 @@ pub(crate) enum Expect {
     Decision(ExpectDecision),
     Proposal(ExpectProposal),
     Goal(ExpectGoal),
+    Journey(ExpectJourney),
     DeadLetters(u64),
     Profiles(u64),
 }
@@ -220,6 +221,19 @@ pub(crate) struct ExpectProposal {
     pub(crate) outcome: Option<String>,
     /// Which one it is.
     pub(crate) number: Option<u32>,
+}
+
+/// Where somebody is in a journey.
+#[derive(Clone, Debug)]
+pub(crate) struct ExpectJourney {
+    pub(crate) who: Vec<String>,
+    pub(crate) journey: String,
+    /// At this step.
+    pub(crate) at: Option<String>,
+    /// Ended as this: `converted`, `finished`, `stopped`, `stuck`, or as the file of the journey says.
+    pub(crate) ended: Option<String>,
+    /// So often begun.
+    pub(crate) times: Option<u64>,
 }
 
 /// How a goal stands.

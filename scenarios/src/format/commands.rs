@@ -2,10 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use impresario_agents::vocabulary::{
-    Channel, MessageClass, MessageId, MessageRequested, Millis, SendingResumed, SendingStopped, StopScope,
+use impresario_agents::{
+    journeys::{Journey, JourneyDefined, check_journey},
+    vocabulary::{
+        Channel, MessageClass, MessageId, MessageRequested, Millis, SendingResumed, SendingStopped, StopScope,
+    },
 };
-use serde_json::{Value, json};
+use indexmap::IndexMap;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
 use serde_saphyr::Spanned;
 
 use super::{
@@ -25,7 +30,7 @@ const OPERATOR: &str = "operator";
 
 /// Templates, offers, journeys and the messaging policy that are there from the start.
 pub(crate) fn say_content(file: &File, at_ms: Millis, planned: &mut Vec<Planned>) -> Result<(), FormatError> {
-    for (what, content) in [("templates", &file.templates), ("offers", &file.offers), ("journeys", &file.journeys)] {
+    for (what, content) in [("templates", &file.templates), ("offers", &file.offers)] {
         if let Some(spanned) = content.values().next() {
             return Err(wrong(spanned, format!("`{what}`: no agent takes them yet")));
         }
@@ -33,8 +38,30 @@ pub(crate) fn say_content(file: &File, at_ms: Millis, planned: &mut Vec<Planned>
     if let Some(gate) = &file.gate {
         return Err(wrong(gate, "`gate`: no agent takes it yet"));
     }
-    let _ = (at_ms, planned);
+    define_journeys(&file.journeys, at_ms, planned)
+}
+
+/// A journey as the API takes it; its name in the file is its id.
+pub(crate) fn define_journeys(
+    journeys: &IndexMap<String, Spanned<Map<String, Value>>>,
+    at_ms: Millis,
+    planned: &mut Vec<Planned>,
+) -> Result<(), FormatError> {
+    for (id, spanned) in journeys {
+        let journey: Journey = read(id, spanned)?;
+        check_journey(id, &journey).map_err(|why| wrong(spanned, format!("journey `{id}`: {why}")))?;
+        let defined = JourneyDefined { id: id.as_str().into(), journey };
+        let action = Action::Say(Saying::new(format!("define journey {id}"), defined));
+        planned.push(Planned { at_ms, line: spanned.referenced.line(), action });
+    }
     Ok(())
+}
+
+/// The API's JSON, called by its name in the file unless it says its own.
+fn read<T: DeserializeOwned>(id: &str, spanned: &Spanned<Map<String, Value>>) -> Result<T, FormatError> {
+    let mut members = spanned.value.clone();
+    members.entry("name").or_insert_with(|| id.into());
+    serde_json::from_value(Value::Object(members)).map_err(|error| wrong(spanned, format!("`{id}`: {error}")))
 }
 
 /// What an entry of the timeline has operators, providers and programs say.

@@ -9,7 +9,10 @@ use serde_saphyr::Spanned;
 use super::{
     events::known,
     file::{ExpectFile, ExpectProfileFile, ExpectSegmentFile, ExpectStateFile, OneOrMore},
-    messages::{expect_decision, expect_goal, expect_message, expect_no_message, expect_proposal, expect_situation},
+    messages::{
+        expect_decision, expect_goal, expect_journey, expect_message, expect_no_message, expect_proposal,
+        expect_situation,
+    },
     people::Cast,
     read_at,
     time::Calendar,
@@ -49,6 +52,7 @@ pub(crate) fn expectation(
         ExpectFile::NoMessage(file) => expect_no_message(file, cast, calendar).map(Expect::NoMessage),
         ExpectFile::Decision(file) => expect_decision(file, cast).map(Expect::Decision),
         ExpectFile::Proposal(file) => expect_proposal(file, goals).map(Expect::Proposal),
+        ExpectFile::Journey(file) => expect_journey(file, cast).map(Expect::Journey),
         ExpectFile::Goal(file) => expect_goal(file, goals).map(Expect::Goal),
         ExpectFile::DeadLetters(count) => Ok(Expect::DeadLetters(*count)),
         ExpectFile::Profiles(count) => Ok(Expect::Profiles(*count)),

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
 use super::messages::{
-    AnswersFile, ExpectDecisionFile, ExpectGoalFile, ExpectMessageFile, ExpectNoMessageFile, ExpectProposalFile,
-    ExpectSituationFile, InvariantFile, MessageFile, ReceiptFile, RejectFile, ScopeFile,
+    AnswersFile, ExpectDecisionFile, ExpectGoalFile, ExpectJourneyFile, ExpectMessageFile, ExpectNoMessageFile,
+    ExpectProposalFile, ExpectSituationFile, InvariantFile, MessageFile, ReceiptFile, RejectFile, ScopeFile,
 };
 
 /// A whole file.
@@ -175,6 +175,7 @@ pub(crate) enum ExpectFile {
     Decision(ExpectDecisionFile),
     Proposal(ExpectProposalFile),
     Goal(ExpectGoalFile),
+    Journey(ExpectJourneyFile),
     DeadLetters(u64),
     Profiles(u64),
 }

@@ -20,7 +20,9 @@ use super::{
 use crate::{
     FormatError, Invariant,
     answers::{Answers, Ways},
-    model::{ExpectDecision, ExpectGoal, ExpectMessage, ExpectNoMessage, ExpectProposal, ExpectSituation},
+    model::{
+        ExpectDecision, ExpectGoal, ExpectJourney, ExpectMessage, ExpectNoMessage, ExpectProposal, ExpectSituation,
+    },
 };
 
 /// Times on a scale of likelihoods.
@@ -167,6 +169,16 @@ pub(crate) struct ExpectProposalFile {
     pub(crate) goal: Spanned<String>,
     pub(crate) outcome: Option<String>,
     pub(crate) number: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExpectJourneyFile {
+    pub(crate) who: Spanned<OneOrMore>,
+    pub(crate) journey: String,
+    pub(crate) at: Option<String>,
+    pub(crate) ended: Option<String>,
+    pub(crate) times: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -484,6 +496,12 @@ pub(crate) fn expect_goal(file: &ExpectGoalFile, goals: &BTreeSet<String>) -> Re
         lifted: *lifted,
         ended: ended.clone(),
     })
+}
+
+pub(crate) fn expect_journey(file: &ExpectJourneyFile, cast: &Cast) -> Result<ExpectJourney, FormatError> {
+    let ExpectJourneyFile { who, journey, at, ended, times } = file;
+    let (journey, at, ended) = (journey.clone(), at.clone(), ended.clone());
+    Ok(ExpectJourney { who: known(who, cast)?, journey, at, ended, times: *times })
 }
 
 pub(crate) fn expect_decision(file: &ExpectDecisionFile, cast: &Cast) -> Result<ExpectDecision, FormatError> {

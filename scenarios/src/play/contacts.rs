@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use impresario_agents::{
     campaigns::{CampaignStarted, Plan},
     goals::{GoalProgress, PlanProposed, ProposalClosed},
+    journeys::{JourneyEnded, JourneyMoved},
     vocabulary::{
         Arm, Channel, DecisionId, DecisionMade, DecisionRequested, Delivered, Group, MessageClass, MessageId,
         MessageRefused, MessageSent, Millis, ProfileId, ReceiptCame, Refusal, SendingResumed, SendingStopped,
@@ -63,6 +64,15 @@ pub(crate) struct Situation {
     pub(crate) resolved: bool,
 }
 
+/// One run of one person through a journey.
+#[derive(Clone, Debug)]
+pub(crate) struct Run {
+    pub(crate) profile: ProfileId,
+    pub(crate) journey: Box<str>,
+    pub(crate) step: String,
+    pub(crate) ended: Option<String>,
+}
+
 /// Everything read so far.
 #[derive(Default)]
 pub(crate) struct Contacts {
@@ -74,6 +84,10 @@ pub(crate) struct Contacts {
     pub(crate) refused: Vec<Refused>,
     pub(crate) decided: Vec<Decided>,
     pub(crate) situations: Vec<Situation>,
+    /// By the entry they began with.
+    pub(crate) runs: BTreeMap<Seq, Run>,
+    /// Where each run began.
+    began: BTreeMap<u64, Seq>,
     pub(crate) plans: BTreeMap<Box<str>, Plan>,
     /// Who is in a holdout, by what the gate said of them.
     pub(crate) held_out: BTreeSet<(Box<str>, ProfileId)>,
@@ -164,6 +178,20 @@ impl Contacts {
                 let CampaignStarted { campaign, plan } = entry.decode(CampaignStarted::VERSION)?;
                 self.plans.insert(campaign.clone(), plan.clone());
                 Told::Everybody(format!("campaign {campaign} runs with {} arms", plan.arms.len()))
+            }
+            JourneyMoved::NAME => {
+                let JourneyMoved { run, journey, profile, to, because, .. } = entry.decode(JourneyMoved::VERSION)?;
+                let began = *self.began.entry(*run).or_insert(entry.seq);
+                let (profile, step) = (*profile, to.to_string());
+                self.runs.insert(began, Run { profile, journey: journey.clone(), step, ended: None });
+                Told::Person(profile, format!("comes to {to} in journey {journey} ({because})"))
+            }
+            JourneyEnded::NAME => {
+                let JourneyEnded { run, journey, profile, outcome, .. } = entry.decode(JourneyEnded::VERSION)?;
+                if let Some(run) = self.began.get(run).and_then(|began| self.runs.get_mut(began)) {
+                    run.ended = Some(outcome.name().to_owned());
+                }
+                Told::Person(*profile, format!("has ended journey {journey}: {outcome:?}"))
             }
             PlanProposed::NAME => {
                 let PlanProposed { goal, number, audience, because, .. } = entry.decode(PlanProposed::VERSION)?;

@@ -73,7 +73,8 @@ pub(crate) fn check(
             }
         }
         Expect::DeadLetters(_) => {}
-        Expect::Situation(_) | Expect::Message(_) | Expect::NoMessage(_) | Expect::Decision(_) => {}
+        Expect::Situation(_) | Expect::Message(_) | Expect::NoMessage(_) | Expect::Decision(_) | Expect::Journey(_) => {
+        }
         Expect::Proposal(expected) => aims::proposal(expected, driver, &mut wrong)?,
         Expect::Goal(expected) => aims::goal(expected, driver, &mut wrong)?,
     }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Scenario,
-    model::{Expect, ExpectDecision, ExpectMessage, ExpectNoMessage, ExpectSituation},
+    model::{Expect, ExpectDecision, ExpectJourney, ExpectMessage, ExpectNoMessage, ExpectSituation},
 };
 
 /// Causes followed from one entry.
@@ -33,6 +33,7 @@ pub(crate) fn check(
         Expect::Message(expected) => looked.message(expected)?,
         Expect::NoMessage(expected) => looked.no_message(expected),
         Expect::Decision(expected) => looked.decision(expected),
+        Expect::Journey(expected) => looked.journey(expected),
         _ => return Ok(None),
     }))
 }
@@ -181,6 +182,32 @@ impl Looked<'_> {
             let is = is || (held && because == "holdout");
             if !is {
                 wrong.push(format!("{name} was not refused because of `{because}`; refused: {}", some(&refused)));
+            }
+        }
+        wrong
+    }
+
+    fn journey(&self, expected: &ExpectJourney) -> Vec<String> {
+        let ExpectJourney { who, journey, at, ended, times } = expected;
+        let mut wrong = Vec::new();
+        for (index, name) in self.people(who) {
+            let runs = self.contacts().runs.values();
+            let own: Vec<_> = runs.filter(|run| *run.journey == **journey && self.is(run.profile, index)).collect();
+            let last = own.last();
+            let is = last.map(|run| run.step.as_str());
+            if at.as_ref().is_some_and(|wanted| is != Some(wanted) || last.is_none_or(|run| run.ended.is_some())) {
+                wrong.push(format!(
+                    "{name} is not at step `{}` of {journey}: {last:?}",
+                    at.as_deref().unwrap_or_default()
+                ));
+            }
+            if ended.as_ref().is_some_and(|wanted| last.and_then(|run| run.ended.as_ref()) != Some(wanted)) {
+                let wanted = ended.as_deref().unwrap_or_default();
+                wrong.push(format!("{journey} has not ended as `{wanted}` for {name}: {last:?}"));
+            }
+            let begun = own.len() as u64;
+            if times.map_or(begun == 0, |times| times != begun) {
+                wrong.push(format!("{name} has begun {journey} {begun} times"));
             }
         }
         wrong
