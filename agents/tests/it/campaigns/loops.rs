@@ -58,7 +58,7 @@ fn on_the_first_day_whoever_answers_text_messages_gets_a_text_message() {
     let now_ms = driver.now_ms();
     // Even numbers answer text messages, odd ones e-mails.
     let answers = |place: usize| if place.is_multiple_of(2) { Channel::Sms } else { Channel::Email };
-    for place in 0..200 {
+    for place in 0_u32..200 {
         let (answered, other) = if place.is_multiple_of(2) { ("SMS", "Email") } else { ("Email", "SMS") };
         let delivered = (0..10).flat_map(|number| [(answered, "Delivered", number), (other, "Delivered", number)]);
         let receipts = delivered.chain((0..6).map(|number| (answered, "Link Clicked", number)));
