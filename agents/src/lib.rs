@@ -2,6 +2,7 @@
 
 pub mod analytics;
 pub mod campaigns;
+pub mod content;
 pub mod goals;
 pub mod holdout;
 pub mod identity;
@@ -45,4 +46,5 @@ pub fn troupe(workers: usize) -> Troupe {
         .agent_with_workers(journeys::Journeys, workers)
         .agent(journeys::JourneyCounts)
         .agent(suppression::Suppressions)
+        .agent(content::Library)
 }

@@ -1,0 +1,208 @@
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::Program;
+
+/// 2026-05-04T08:00:00Z
+const NOW_MS: i64 = 1_777_881_600_000;
+
+fn render(source: &str, scope: &Value, html: bool) -> Result<String, String> {
+    let program =
+        Program::parse(source, html).map_err(|fault| format!("{}:{}: {}", fault.line, fault.column, fault.what))?;
+    let zone = TimeZone::get("Europe/Warsaw").expect("a known zone");
+    program.render(scope.as_object().expect("an object"), &zone, NOW_MS, 100_000)
+}
+
+fn scope() -> Value {
+    json!({
+        "person": { "first_name": "Anna", "tags": ["b", "a", "a"], "city": null, "points": 7, "vip": true, "evil": "<b>&'\"" },
+        "items": [
+            { "name": "Shoe", "price": 59.9, "qty": 2, "new": true },
+            { "name": "Hat", "price": 20, "qty": 1 },
+        ],
+        "at": "2026-03-29T00:30:00Z",
+        "link": "javascript:alert(1)",
+    })
+}
+
+fn check(source: &str, expect: &str) {
+    assert_eq!(render(source, &scope(), false).as_deref(), Ok(expect), "{source}");
+}
+
+#[test]
+fn what_is_missing_is_empty_however_deep() {
+    check("[{{ nobody }}{{ nobody.knows.this[0].at.all }}{{ person.city.name }}{{ items[9].name }}]", "[]");
+    check("{{ nobody.knows | default: 'you' }}", "you");
+    check("{{ person.city | default: 'town' }} {{ person.first_name | default: 'x' }}", "town Anna");
+    check("{% for x in nobody.x %}{{ x }}{% else %}none{% endfor %}", "none");
+    check("{% if nobody.x > 3 %}a{% else %}b{% endif %}{% if nobody.x == nil %}c{% endif %}", "bc");
+    check("{{ nobody | upcase | append: '!' | date: '%Y' }}", "!");
+    check("{{ false | default: 'd' }}{{ false | default: 'd', allow_false: true }}", "dfalse");
+}
+
+#[test]
+fn paths_reach_in() {
+    check("{{ items[0].name }} {{ items.last.name }} {{ items[-1].qty }} {{ items.size }}", "Shoe Hat 1 2");
+    check("{{ person['first_name'] }} {{ person.first_name.size }} {{ items.first.name }}", "Anna 4 Shoe");
+    check("{% assign key = 'points' %}{{ person[key] }}", "7");
+}
+
+#[test]
+fn tags_do_what_liquid_says() {
+    check("{% if person.vip and person.points >= 7 %}y{% endif %}", "y");
+    check("{% unless person.vip %}n{% elsif person.points == 7 %}seven{% endunless %}", "seven");
+    // What is further right binds first.
+    check("{% if true or false and false %}y{% endif %}", "y");
+    check("{% if false and true or true %}y{% else %}n{% endif %}", "n");
+    check("{% case person.points %}{% when 1, 2 %}few{% when 7 or 8 %}some{% else %}many{% endcase %}", "some");
+    check(
+        "{% for i in (1..5) limit: 3 offset: 1 %}{{ i }}{% unless forloop.last %},{% endunless %}{% endfor %}",
+        "2,3,4",
+    );
+    check(
+        "{% for i in (1..9) reversed %}{% if i == 7 %}{% continue %}{% endif %}{% if i < 5 %}{% break %}{% endif %}{{ i }}{% endfor %}",
+        "9865",
+    );
+    check(
+        "{% for a in (1..2) %}{% for b in (1..2) %}{{ forloop.parentloop.index }}{{ forloop.index }} {% endfor %}{% endfor %}",
+        "11 12 21 22 ",
+    );
+    check(
+        "{% for i in (1..4) limit: 2 %}{{ i }}{% endfor %}-{% for i in (1..4) offset: continue %}{{ i }}{% endfor %}",
+        "12-34",
+    );
+    check("{% capture x %}a{{ person.points }}{% endcapture %}{{ x | upcase }}{{ x.size }}", "A72");
+    check("{% increment n %}{% increment n %}{% decrement m %}", "01-1");
+    check("{% for i in (1..3) %}{% cycle 'odd', 'even' %} {% endfor %}", "odd even odd ");
+    check(
+        "{% raw %}{{ not }} {% this %}{% endraw %}{% comment %}{{ nor that {% endcomment %}{% # nor this %}.",
+        "{{ not }} {% this %}.",
+    );
+    check("a {%- if true -%} b {%- endif -%} c", "abc");
+    check("{{- person.points -}} x", "7x");
+    check("{% echo person.first_name | upcase %}", "ANNA");
+    check("{% if person.tags contains 'a' %}y{% endif %}{% if person.first_name contains 'nn' %}y{% endif %}", "yy");
+    check("{% if person.city == blank %}b{% endif %}{% if person.tags != empty %}e{% endif %}", "be");
+    check("{{ '}}' }}", "}}");
+}
+
+#[test]
+fn filters_do_what_liquid_says() {
+    check("{{ 'a,b,,c,' | split: ',' | size }}{{ 'a b' | split: ' ' | join: '+' }}", "4a+b");
+    check("{{ person.tags | sort | uniq | join: ', ' }}", "a, b");
+    check(
+        "{{ items | map: 'name' | join }} {{ items | where: 'new' | size }} {{ items | where: 'qty', 1 | map: 'name' | first }}",
+        "Shoe Hat 1 Hat",
+    );
+    check("{{ items | sum: 'qty' }} {{ items | sort: 'price' | map: 'name' | join }}", "3 Hat Shoe");
+    check("{% assign found = items | find: 'name', 'Hat' %}{{ found.price }}", "20");
+    check(
+        "{{ 7 | divided_by: 2 }} {{ 7.0 | divided_by: 2 }} {{ -7 | divided_by: 2 }} {{ -7 | modulo: 3 }} {{ 7 | divided_by: 0 }}",
+        "3 3.5 -4 2 ",
+    );
+    check(
+        "{{ '3' | plus: 4 }} {{ 10 | times: 0.9 }} {{ 1.005 | round: 2 }} {{ 2.5 | round }} {{ 1.2 | ceil }} {{ -3 | abs }}",
+        "7 9 1.01 3 2 3",
+    );
+    check(
+        "{{ 19.99 | times: 100 }} {{ 0.1 | plus: 0.2 }} {{ 9223372036854775807 | plus: 1 }}",
+        "1999 0.3 9223372036854775808",
+    );
+    check("{{ 3 | at_least: 5 }} {{ 3 | at_most: 2 }}", "5 2");
+    check(
+        "{{ 'hELLO wORLD' | capitalize }} {{ 'abcdef' | truncate: 5 }} {{ 'a b c' | truncatewords: 2 }}",
+        "Hello world ab... a b...",
+    );
+    check("{{ 'hello' | slice: 1, 3 }} {{ 'hello' | slice: -3, 2 }} {{ 'hello' | slice: 1 }}", "ell ll e");
+    check(
+        "{{ 'a-b-a' | replace: 'a', 'x' }} {{ 'a-b-a' | replace_first: 'a', 'x' }} {{ 'a-b-a' | remove_last: 'a' }}",
+        "x-b-x x-b-a a-b-",
+    );
+    check("{{ 'a b&c/ü' | url_encode }} {{ 'a%20b+c' | url_decode }}", "a%20b%26c%2F%C3%BC a b c");
+    check(
+        "{{ '<p>Hi <b>you</b></p><script>x</script>' | strip_html }} {{ '<&amp;' | escape_once }}",
+        "Hi you &lt;&amp;",
+    );
+    check("{{ ' x ' | strip }}|{{ 'a\nb' | newline_to_br }}|{{ 'a\nb' | strip_newlines }}", "x|a<br />\nb|ab");
+    check(
+        "{{ items | json | size }} {{ person.tags | reverse | first }} {{ person.tags | compact | concat: person.tags | size }}",
+        "87 a 6",
+    );
+}
+
+#[test]
+fn dates_are_read_as_data_writes_them() {
+    // The night the clocks go forward in Warsaw.
+    check("{{ at | date: '%Y-%m-%d %H:%M' }}", "2026-03-29 01:30");
+    check("{{ '2026-03-29T01:30:00Z' | date: '%H:%M %:z' }}", "03:30 +02:00");
+    check(
+        "{{ '2026-05-04' | date: '%-d %B %Y' }} {{ 1777881600 | date: '%H' }} {{ 1777881600000 | date: '%H' }}",
+        "4 May 2026 10 10",
+    );
+    check("{{ 'now' | date: '%Y-%m-%dT%H' }} {{ 'soon' | date: '%Y' }}", "2026-05-04T10 soon");
+}
+
+#[test]
+fn faults_say_where() {
+    let check = |source: &str, expect: &str| {
+        assert_eq!(render(source, &scope(), false), Err(expect.to_owned()), "{source}");
+    };
+    check("a\nbc {% fi x %}", "2:7: there is no tag `fi`");
+    check("{{ a | nosuch }}", "1:8: there is no filter `nosuch`");
+    check("{% if a %}", "1:4: `if` has no `endif`");
+    check("x{% endif %}", "1:5: `endif` ends nothing here");
+    check("{% if a %}{% endfor %}", "1:14: `endfor` where `elsif` or `else` or `endif` was awaited");
+    check("{{ a", "1:1: `{{` has no `}}` within 4096 bytes");
+    check("{{ 'a }}", "1:4: ' is not closed");
+    check("é {{ a b }}", "1:8: `b` is not understood here");
+    check("{% for x of y %}{% endfor %}", "1:10: `in` is missing");
+    check("{{ a | replace }}", "1:8: filter `replace` takes 1 to 2 values, and has 0");
+    check("{% break %}", "1:4: `break` is in no `for`");
+}
+
+#[test]
+fn html_stays_the_authors() {
+    let html =
+        |source: &str, expect: &str| assert_eq!(render(source, &scope(), true).as_deref(), Ok(expect), "{source}");
+    html(
+        "<p title=\"{{ person.evil }}\">{{ person.evil }}</p>",
+        "<p title=\"&lt;b&gt;&amp;&#39;&quot;\">&lt;b&gt;&amp;&#39;&quot;</p>",
+    );
+    html("{{ person.evil | escape }} {{ '<i>' }}", "&lt;b&gt;&amp;&#39;&quot; <i>");
+    html("{% capture x %}<b>{{ person.evil }}</b>{% endcapture %}{{ x }}", "<b>&lt;b&gt;&amp;&#39;&quot;</b>");
+    html("{% assign y = person.evil | append: '<i>' %}{{ y }}", "&lt;b&gt;&amp;&#39;&quot;&lt;i&gt;");
+    html("<a href=\"{{ link }}\">x</a>", "<a href=\"#\">x</a>");
+    html("<a href='{{ ' java\tscript:x' }}'>x</a>", "<a href='#'>x</a>");
+    html(
+        "<a href=\"https://shop.test/?a={{ link | url_encode }}\">",
+        "<a href=\"https://shop.test/?a=javascript%3Aalert%281%29\">",
+    );
+    html(
+        "{% if person.vip %}<td class=\"{{ person.points }}{% else %}<td class=\"no{% endif %}\">{{ items[0].name }}</td>",
+        "<td class=\"7\">Shoe</td>",
+    );
+    for wrong in [
+        "<p title={{ person.evil }}>",
+        "<p {{ person.evil }}>",
+        "<{{ person.evil }}>",
+        "<script>var x = '{{ person.evil }}'</script>",
+        "<a onclick=\"go('{{ person.evil }}')\">",
+    ] {
+        assert!(Program::parse(wrong, true).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn rendering_ends() {
+    let stops = |source: &str| {
+        let stopped = render(source, &scope(), false);
+        assert!(stopped.is_err(), "{source}: {} bytes", stopped.unwrap_or_default().len());
+    };
+    stops("{% for a in (1..5000) %}{% for b in (1..5000) %}{% assign x = b %}{% endfor %}{% endfor %}");
+    stops("{% for a in (1..1000000000) %}{% endfor %}");
+    stops("{% assign x = 'xxxxxxxxxxxxxxxx' %}{% for a in (1..60) %}{% assign x = x | append: x %}{% endfor %}");
+    stops("{% assign x = 'aaaaaaaaaaaaaaaa' %}{% for a in (1..8) %}{% assign x = x | replace: 'a', x %}{% endfor %}");
+    stops("{% assign x = (1..5000) %}{% for a in (1..60) %}{% assign x = x | concat: x %}{% endfor %}");
+    stops("{% for a in (1..5000) %}aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa{% endfor %}");
+    stops("{% for a in (1..5000) %}{% capture x %}{{ x }}{{ x }}aaaaaaaaaaaaa{% endcapture %}{% endfor %}");
+}
