@@ -1,5 +1,7 @@
 //! `/api/goals`: what an operator wants, and the segments that serve it.
 
+mod shape;
+
 use std::sync::Arc;
 
 use axum::{
@@ -8,18 +10,20 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use impresario_agents::{
-    goals::{Goal, GoalEnded, GoalSet, GoalState, Goals, Metric, check_goal_id},
-    segmentation::{Condition, check},
+    campaigns::Campaigns,
+    goals::{GoalEnded, GoalSet, GoalState, GoalStopped, Goals, check_goal_id, missing},
+    segmentation::check,
+    vocabulary::{SendingResumed, SendingStopped, StopScope},
 };
-use impresario_runtime::AgentError;
-use serde::{Deserialize, Serialize};
+use impresario_runtime::{AgentError, Topic, store::Seq};
+use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use self::shape::{ChangedGoal, GoalSchema, GoalView, NewGoal, Why, stopped, view};
 use super::{
-    condition::ConditionSchema,
     page::{IdPage, page_of},
-    say::{is_repeated, may_be_id, say, segment_is, taken_in, told_again},
+    say::{Conditions, is_repeated, may_be_id, say, segment_is, taken_in, told_again},
     segments::{conditions, sizes},
 };
 use crate::{
@@ -33,57 +37,8 @@ const GOALS_MAX: usize = 1_000;
 /// Goals looked at for the list: those that have ended keep their record.
 const RECORDS_MAX: usize = 10_000;
 
-/// What a goal is measured by.
-#[derive(Clone, Copy, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum MetricName {
-    /// Who is slipping away: customers whose time since their last order is long for their own rhythm.
-    ChurnRisk,
-}
-
-/// A goal to be set.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct NewGoal {
-    /// Its id: lowercase letters, digits, `-` and `_`, at most 64. The segment that serves it has the same.
-    #[schema(value_type = String)]
-    id: Box<str>,
-    /// Its name for people, 1 to 200 characters.
-    #[schema(value_type = String)]
-    name: Box<str>,
-    /// What it is measured by.
-    metric: MetricName,
-    /// From which risk on a customer counts as slipping away, above 0 and below 1; 0.9 unless said.
-    #[serde(default)]
-    threshold: Option<f64>,
-    /// Whom it is about; everybody unless said.
-    #[serde(default)]
-    #[schema(value_type = Option<ConditionSchema>)]
-    audience: Option<Condition>,
-}
-
-/// One goal.
-#[derive(Serialize, ToSchema)]
-struct GoalView {
-    /// Its id.
-    id: String,
-    /// Its name for people.
-    name: String,
-    /// What it is measured by.
-    metric: MetricName,
-    /// From which risk on a customer counts as slipping away.
-    threshold: f64,
-    /// Whom it is about; everybody where there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<ConditionSchema>)]
-    audience: Option<Condition>,
-    /// When it was set, milliseconds since 1970 UTC.
-    set_at_ms: i64,
-    /// The segment that serves it.
-    segment: String,
-    /// Members of that segment now.
-    size: u64,
-}
+/// Characters of a reason.
+const WHY_CHARS_MAX: usize = 500;
 
 /// All goals.
 #[derive(Serialize, ToSchema)]
@@ -96,7 +51,12 @@ struct GoalList {
 }
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list, create)).routes(routes!(one, end))
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(one, change, end))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(stop))
 }
 
 /// All goals that have not ended.
@@ -129,9 +89,10 @@ async fn list(State(app): State<Arc<App>>, Query(page): Query<IdPage>) -> Result
     Ok(Json(GoalList { goals: goals.collect(), next }))
 }
 
-/// Sets a goal. It makes the segment that serves it.
+/// Sets a goal. It makes the segment that serves it; one that says what may be done is compiled to a plan, which
+/// is proposed, or starts, as its autonomy says.
 #[utoipa::path(
-    post, path = "/api/goals", tag = "goals", request_body = NewGoal,
+    post, path = "/api/goals", tag = "goals", request_body = GoalSchema,
     params(("Idempotency-Key" = Option<String>, Header, description = "A repeated one is answered as the first was")),
     responses(
         (status = 201, description = "It is set", body = GoalView),
@@ -151,7 +112,7 @@ async fn create(
 ) -> Result<(StatusCode, Json<GoalView>), Problem> {
     let request = idempotency_key(&headers, &caller, "POST /api/goals")?;
     let id = new.id.to_string();
-    let set = goal_of(new);
+    let set = GoalSet { id: new.id, goal: new.goal };
     let _one_at_a_time = app.defining.lock().await;
     if let Some((seq, first)) = told_again::<GoalSet>(&app, request)? {
         if first != set {
@@ -163,7 +124,7 @@ async fn create(
     check_goal_id(&set.id)?;
     may_be_id(&set.id)?;
     let standing = conditions(&app).await?;
-    check(&set.goal.segment(&set.id), &standing)?;
+    may_be(&set, &standing)?;
     if standing.contains_key(&set.id) {
         return Err(Problem::conflict(format!("there is a goal or segment `{id}` already")));
     }
@@ -173,10 +134,179 @@ async fn create(
     Ok((StatusCode::CREATED, Json(found(&app, id).await?)))
 }
 
-fn goal_of(new: NewGoal) -> GoalSet {
-    let NewGoal { id, name, metric: MetricName::ChurnRisk, threshold, audience } = new;
-    let threshold = threshold.unwrap_or_else(impresario_agents::goals::threshold);
-    GoalSet { id, goal: Goal { threshold, audience, ..Goal::new(&name, Metric::ChurnRisk) } }
+/// Whether a goal may stand: it can be measured and acted on, and its segment may stand.
+fn may_be(set: &GoalSet, standing: &Conditions) -> Result<(), Problem> {
+    let found = missing(&set.goal);
+    if !found.is_empty() {
+        let all: Vec<_> = found.iter().map(ToString::to_string).collect();
+        return Err(Problem::invalid_body(all.join("; ")));
+    }
+    Ok(check(&set.goal.segment(&set.id), standing)?)
+}
+
+/// Sets a goal anew. What runs goes on until its new plan is approved, unless the audience has changed or its
+/// autonomy was lowered: then it ends at once. A proposal that waits is void.
+#[utoipa::path(
+    put, path = "/api/goals/{id}", tag = "goals", request_body = GoalSchema,
+    params(
+        ("id" = String, Path, description = "The goal's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated one changes nothing"),
+    ),
+    responses(
+        (status = 200, description = "It is set", body = GoalView),
+        (status = 400, description = "Not a goal that can be, and what is missing", body = Problem),
+        (status = 401, description = "No key, or an unknown one", body = Problem),
+        (status = 403, description = "The key's role is not enough", body = Problem),
+        (status = 404, description = "There is no such goal", body = Problem),
+        (status = 409, description = "The key belongs to another goal", body = Problem),
+        (status = 503, description = "The agent can't answer now", body = Problem),
+    ),
+    security(("bearer" = []), ("basic" = [])),
+)]
+async fn change(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    PathText(id): PathText,
+    JsonBody(ChangedGoal(goal)): JsonBody<ChangedGoal>,
+) -> Result<Json<GoalView>, Problem> {
+    let request = idempotency_key(&headers, &caller, &format!("PUT /api/goals/{id}"))?;
+    let set = GoalSet { id: id.as_str().into(), goal };
+    let _one_at_a_time = app.defining.lock().await;
+    if let Some((seq, first)) = told_again::<GoalSet>(&app, request)? {
+        if first != set {
+            return Err(Problem::conflict("this `Idempotency-Key` belongs to another goal"));
+        }
+        taken_in::<Goals>(&app, seq).await?;
+        return Ok(Json(found(&app, id).await?));
+    }
+    found(&app, id.clone()).await?;
+    may_be(&set, &conditions(&app).await?)?;
+    let seq = say(&app, set, request).await?;
+    segment_is(&app, &id, |version| version.is_some_and(|version| version >= seq)).await?;
+    tracing::info!(goal = id, by = caller.key.id, "a goal was changed");
+    Ok(Json(found(&app, id).await?))
+}
+
+/// Stops sending for a goal, at once, until it is resumed. Decisions are recorded and nothing is sent.
+#[utoipa::path(
+    post, path = "/api/goals/{id}/pause", tag = "goals", request_body = Why,
+    params(
+        ("id" = String, Path, description = "The goal's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated one changes nothing"),
+    ),
+    responses(
+        (status = 200, description = "Nothing is sent for it", body = GoalView),
+        (status = 400, description = "No reason", body = Problem),
+        (status = 401, description = "No key, or an unknown one", body = Problem),
+        (status = 403, description = "The key's role is not enough", body = Problem),
+        (status = 404, description = "There is no such goal", body = Problem),
+        (status = 503, description = "The agent can't answer now", body = Problem),
+    ),
+    security(("bearer" = []), ("basic" = [])),
+)]
+async fn pause(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    PathText(id): PathText,
+    JsonBody(Why { why }): JsonBody<Why>,
+) -> Result<Json<GoalView>, Problem> {
+    check_why(&why)?;
+    let scope = StopScope::Campaign(id.as_str().into());
+    let stopped = SendingStopped { scope, by: caller.key.id.as_str().into(), why: why.into() };
+    told(&app, &caller, &headers, ("pause", id), stopped).await
+}
+
+/// Lets sending for a goal go on. What was stopped because its audience outgrew what was approved is approved
+/// again by its proposal, not by this.
+#[utoipa::path(
+    post, path = "/api/goals/{id}/resume", tag = "goals",
+    params(
+        ("id" = String, Path, description = "The goal's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated one changes nothing"),
+    ),
+    responses(
+        (status = 200, description = "It may send again", body = GoalView),
+        (status = 401, description = "No key, or an unknown one", body = Problem),
+        (status = 403, description = "The key's role is not enough", body = Problem),
+        (status = 404, description = "There is no such goal", body = Problem),
+        (status = 409, description = "Its audience has outgrown what was approved", body = Problem),
+        (status = 503, description = "The agent can't answer now", body = Problem),
+    ),
+    security(("bearer" = []), ("basic" = [])),
+)]
+async fn resume(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    PathText(id): PathText,
+) -> Result<Json<GoalView>, Problem> {
+    let most = state(&app, &id).await?.and_then(|state| {
+        let most = state.running.as_ref()?.audience_max?;
+        (state.audience > most).then_some((state.audience, most))
+    });
+    if let Some((now, most)) = most {
+        let detail = format!("the audience has {now} people, {most} were approved; approve its proposal instead");
+        return Err(Problem::conflict(detail));
+    }
+    let scope = StopScope::Campaign(id.as_str().into());
+    let resumed = SendingResumed { scope, by: caller.key.id.as_str().into() };
+    told(&app, &caller, &headers, ("resume", id), resumed).await
+}
+
+/// Ends a goal's campaign, at once and for good; the goal and its segment stay. Setting the goal anew proposes,
+/// or starts, another one.
+#[utoipa::path(
+    post, path = "/api/goals/{id}/stop", tag = "goals", request_body = Why,
+    params(
+        ("id" = String, Path, description = "The goal's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "A repeated one changes nothing"),
+    ),
+    responses(
+        (status = 200, description = "Its campaign has ended", body = GoalView),
+        (status = 400, description = "No reason", body = Problem),
+        (status = 401, description = "No key, or an unknown one", body = Problem),
+        (status = 403, description = "The key's role is not enough", body = Problem),
+        (status = 404, description = "There is no such goal", body = Problem),
+        (status = 503, description = "The agent can't answer now", body = Problem),
+    ),
+    security(("bearer" = []), ("basic" = [])),
+)]
+async fn stop(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    PathText(id): PathText,
+    JsonBody(Why { why }): JsonBody<Why>,
+) -> Result<Json<GoalView>, Problem> {
+    check_why(&why)?;
+    let stopped: GoalStopped = stopped(&id, &caller.key.id, why);
+    told(&app, &caller, &headers, ("stop", id), stopped).await
+}
+
+fn check_why(why: &str) -> Result<(), Problem> {
+    if (1..=WHY_CHARS_MAX).contains(&why.chars().count()) {
+        return Ok(());
+    }
+    Err(Problem::invalid_body(format!("`why`: 1 to {WHY_CHARS_MAX} characters")))
+}
+
+/// Says what is to be done with a goal's campaign, and waits until those who must know have heard it.
+async fn told<T: Topic>(
+    app: &App,
+    caller: &Caller,
+    headers: &HeaderMap,
+    (what, id): (&'static str, String),
+    topic: T,
+) -> Result<Json<GoalView>, Problem> {
+    let request = idempotency_key(headers, caller, &format!("POST /api/goals/{id}/{what}"))?;
+    found(app, id.clone()).await?;
+    let seq: Seq = say(app, topic, request).await?;
+    taken_in::<Goals>(app, seq).await?;
+    taken_in::<Campaigns>(app, seq).await?;
+    tracing::info!(goal = id, by = caller.key.id, what, "a goal's campaign was steered");
+    Ok(Json(found(app, id).await?))
 }
 
 /// One goal.
@@ -230,17 +360,16 @@ async fn end(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// A goal as it stands, ended or not.
+pub(super) async fn state(app: &App, id: &str) -> Result<Option<GoalState>, Problem> {
+    let (id, key) = (id.to_owned(), id.to_owned());
+    let read = app.host.read::<Goals, _>(&id, move |reading| Ok::<_, AgentError>(reading.get(&key)?.cloned()));
+    Ok(read.await??)
+}
+
 async fn found(app: &App, id: String) -> Result<GoalView, Problem> {
-    let key = id.clone();
-    let state = app.host.read::<Goals, _>(&id, move |reading| Ok::<_, AgentError>(reading.get(&key)?.cloned()));
-    let state = state.await??.unwrap_or_default();
+    let state = state(app, &id).await?.unwrap_or_default();
     let size = sizes(app, vec![id.clone()]).await?.into_iter().next().unwrap_or_default();
     let missing = Problem::not_found(format!("there is no goal `{id}`"));
     view(id, state, size.size).ok_or(missing)
-}
-
-fn view(id: String, state: GoalState, size: u64) -> Option<GoalView> {
-    let Goal { name, threshold, audience, .. } = state.goal?;
-    let (name, metric) = (name.into(), MetricName::ChurnRisk);
-    Some(GoalView { segment: id.clone(), id, name, metric, threshold, audience, set_at_ms: state.set_at_ms, size })
 }

@@ -3,7 +3,9 @@
 mod accounts;
 mod agents;
 mod backups;
+mod campaigns;
 mod condition;
+mod decisions;
 mod erasures;
 mod goals;
 mod health;
@@ -14,6 +16,7 @@ mod metrics;
 mod openapi;
 mod page;
 mod profiles;
+mod proposals;
 mod retention;
 mod say;
 mod segments;

@@ -19,8 +19,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    accounts, agents, backups, erasures, goals, health, identities, keys, letters, metrics, profiles, retention,
-    segments, sources,
+    accounts, agents, backups, campaigns, decisions, erasures, goals, health, identities, keys, letters, metrics,
+    profiles, proposals, retention, segments, sources,
 };
 use crate::{app::App, ingest::handlers};
 
@@ -40,7 +40,8 @@ use crate::{app::App, ingest::handlers};
         (name = "profiles", description = "Customers, by any identifier"),
         (name = "accounts", description = "Companies, households, teams: what `group` calls name"),
         (name = "segments", description = "Who is in which segment, exactly, at every instant"),
-        (name = "goals", description = "What is wanted"),
+        (name = "goals", description = "What is wanted, and what is proposed for it"),
+        (name = "campaigns", description = "What runs, what it learned, and why it decided so"),
         (name = "agents", description = "The troupe at work"),
         (name = "sources", description = "What came of each source's events"),
         (name = "keys", description = "Who may do what"),
@@ -72,6 +73,9 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(accounts::router())
         .merge(segments::router())
         .merge(goals::router())
+        .merge(proposals::router())
+        .merge(campaigns::router())
+        .merge(decisions::router())
         .merge(agents::router())
         .merge(letters::router())
         .merge(sources::router())
