@@ -4,16 +4,20 @@ use impresario_runtime::{Agent, AgentError, Event, Keys, On, OnMany, Routes, Ste
 
 use super::{
     compile::compile,
+    guard::Tripwires,
     state::{GoalState, Paused, Running},
     topics::{
-        BudgetSpent, GoalBaseline, GoalEnded, GoalProgress, GoalSet, GoalStopped, GuardrailBroken, HorizonReached,
-        ProposalAnswered, ProposalLapses, ProposalOutcome,
+        BudgetSpent, GoalBaseline, GoalEnded, GoalProgress, GoalSet, GoalStopped, HorizonReached, ProposalAnswered,
+        ProposalLapses, ProposalOutcome,
     },
 };
 use crate::{
     campaigns::{Autonomy, CampaignEnded, CampaignStarted, Plan},
     segmentation::{SegmentDefined, SegmentEntered, SegmentLeft, SegmentRemoved, SweepDone},
-    vocabulary::{SendingResumed, SendingStopped, SituationDetected, SituationOf, StopScope},
+    vocabulary::{
+        MessageSent, ReceiptCame, ReceiptKind, SendingResumed, SendingStopped, SituationDetected, SituationOf,
+        StopScope,
+    },
 };
 
 /// The agent.
@@ -52,7 +56,8 @@ impl Agent for Goals {
         routes.on(|baseline: &GoalBaseline| baseline.goal.to_string());
         routes.on(|progress: &GoalProgress| progress.goal.to_string());
         routes.on(|spent: &BudgetSpent| spent.campaign.to_string());
-        routes.on(|broken: &GuardrailBroken| broken.campaign.to_string());
+        routes.on_some(|sent: &MessageSent| sent.campaign.as_ref().map(ToString::to_string));
+        routes.on_some(|receipt: &ReceiptCame| receipt.campaign.as_ref().map(ToString::to_string));
         routes.on_some(|stopped: &SendingStopped| campaign(&stopped.scope));
         routes.on_some(|resumed: &SendingResumed| campaign(&resumed.scope));
         routes.on_many::<SituationDetected>();
@@ -70,7 +75,10 @@ impl GoalState {
         let horizon = within.map(|within| step.schedule(step.now_ms().saturating_add(within.ms()), &over));
         let (version, since_ms) = (self.version, step.now_ms());
         self.running = Some(Running { plan: plan.clone(), version, proposal, audience_max, since_ms, horizon });
-        (self.campaign_ended, self.baseline, self.progress) = (None, None, None);
+        if self.campaign_ended.take().is_some() {
+            self.tripwires = Tripwires::default();
+        }
+        (self.baseline, self.progress) = (None, None);
         step.publish(CampaignStarted { campaign: id.into(), plan });
         if self.paused.take().is_some() {
             step.publish(SendingResumed { scope: StopScope::Campaign(id.into()), by: Goals::NAME.into() });
@@ -309,14 +317,29 @@ impl On<BudgetSpent> for Goals {
     }
 }
 
-impl On<GuardrailBroken> for Goals {
-    fn on(
-        &self,
-        state: &mut GoalState,
-        event: &Event<'_, GuardrailBroken>,
-        step: &mut Step<'_>,
-    ) -> Result<(), AgentError> {
-        state.pause(&event.campaign, &event.why, step);
+impl On<MessageSent> for Goals {
+    fn on(&self, state: &mut GoalState, _: &Event<'_, MessageSent>, step: &mut Step<'_>) -> Result<(), AgentError> {
+        if state.running.is_none() {
+            step.unchanged();
+            return Ok(());
+        }
+        state.tripwires.sent += 1;
+        Ok(())
+    }
+}
+
+impl On<ReceiptCame> for Goals {
+    fn on(&self, state: &mut GoalState, event: &Event<'_, ReceiptCame>, step: &mut Step<'_>) -> Result<(), AgentError> {
+        let looked_at =
+            matches!(event.kind, ReceiptKind::Unsubscribed | ReceiptKind::Complained | ReceiptKind::Bounced);
+        let (Some(goal), Some(id), true) = (&state.goal, &event.campaign, looked_at && state.running.is_some()) else {
+            step.unchanged();
+            return Ok(());
+        };
+        state.tripwires.count(event.kind);
+        if let Some(why) = state.tripwires.broken(&goal.guardrails) {
+            state.pause(id, &why, step);
+        }
         Ok(())
     }
 }

@@ -9,6 +9,7 @@
 mod agent;
 mod compile;
 mod goal;
+mod guard;
 mod proposal;
 mod state;
 mod topics;
@@ -19,11 +20,12 @@ pub use compile::{
     target_value,
 };
 pub use goal::{Direction, Goal, Guardrails, Metric, NO_OFFER, Target, threshold};
+pub use guard::Tripwires;
 pub use proposal::{PROPOSAL_LASTS_MS, PROPOSALS_MAX, Proposal};
 pub use state::{GoalState, Paused, Running};
 pub use topics::{
     BlastRadius, BudgetSpent, Difference, Expected, GoalBaseline, GoalEnded, GoalProgress, GoalSet, GoalStopped,
-    GuardrailBroken, PlanProposed, ProposalAnswered, ProposalClosed, ProposalOutcome,
+    PlanProposed, ProposalAnswered, ProposalClosed, ProposalOutcome,
 };
 
 use crate::segmentation::{DefinitionError, check_id};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use impresario_runtime::store::{Seq, TimerKey};
 use serde::{Deserialize, Serialize};
 
-use super::{Goal, GoalBaseline, GoalProgress, Proposal};
+use super::{Goal, GoalBaseline, GoalProgress, Proposal, Tripwires};
 use crate::{campaigns::Plan, vocabulary::Millis};
 
 /// One goal as it stands.
@@ -32,6 +32,8 @@ pub struct GoalState {
     pub running: Option<Running>,
     /// Why nothing is sent though a plan is in force.
     pub paused: Option<Paused>,
+    /// What its campaign's messages came to.
+    pub tripwires: Tripwires,
     /// Why its last campaign ended, and when.
     pub campaign_ended: Option<(Box<str>, Millis)>,
     /// The metric when the campaign began.

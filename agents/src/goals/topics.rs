@@ -4,10 +4,7 @@ use impresario_runtime::{Topic, store::Seq};
 use serde::{Deserialize, Serialize};
 
 use super::Goal;
-use crate::{
-    campaigns::Plan,
-    vocabulary::{Channel, Millis},
-};
+use crate::{campaigns::Plan, vocabulary::Millis};
 
 /// A goal is set, or set anew under the same id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -254,20 +251,4 @@ pub struct BudgetSpent {
 
 impl Topic for BudgetSpent {
     const NAME: &'static str = "campaign.spent";
-}
-
-/// A channel has a surge of bounces or complaints, or a campaign has broken a guardrail.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GuardrailBroken {
-    /// The campaign.
-    pub campaign: Box<str>,
-    /// On which channel; none for all together.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub channel: Option<Channel>,
-    /// What was found, in words.
-    pub why: Box<str>,
-}
-
-impl Topic for GuardrailBroken {
-    const NAME: &'static str = "campaign.guardrail_broken";
 }

@@ -11,6 +11,7 @@ mod backups;
 mod bad_input;
 mod bench;
 mod between;
+mod campaigns;
 mod clients;
 mod control;
 mod crowds;

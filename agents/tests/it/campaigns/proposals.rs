@@ -6,7 +6,10 @@ use impresario_agents::{
         GoalEnded, GoalSet, GoalState, Goals, PROPOSAL_LASTS_MS, PlanProposed, ProposalAnswered, ProposalClosed,
         ProposalOutcome,
     },
-    vocabulary::{Channel, DAY_MS, DecisionMade, SendingResumed, SendingStopped, SituationDetected, SituationOf},
+    vocabulary::{
+        Channel, DAY_MS, DecisionMade, MessageSent, ReceiptCame, ReceiptKind, SendingResumed, SendingStopped,
+        SituationDetected, SituationOf,
+    },
 };
 use impresario_runtime::Driver;
 use proptest::{prelude::*, test_runner::TestRunner};
@@ -132,6 +135,36 @@ fn a_surge_of_complaints_takes_a_campaigns_autonomy_away_at_once() {
     assert!(state(&mut driver).paused.is_some());
     visit(&mut driver, 0..5);
     assert!(driver.said::<DecisionMade>().unwrap().iter().all(|(_, made)| made.arm.is_none()));
+}
+
+#[test]
+fn a_broken_guardrail_stops_a_campaign_at_once_until_somebody_resumes_it() {
+    let mut driver = shop(1);
+    let mut set = goal("more");
+    set.goal.guardrails.unsubscribe_rate_max = Some(0.02);
+    driver.say(set).unwrap();
+    driver.settle().unwrap();
+    visit(&mut driver, 0..200);
+    let sent = driver.said::<MessageSent>().unwrap();
+    assert!(sent.len() > 50);
+    for (place, (_, sent)) in sent.iter().take(20).enumerate() {
+        let receipt = ReceiptCame {
+            id: sent.id,
+            profile: sent.profile,
+            campaign: sent.campaign.clone(),
+            channel: sent.channel,
+            kind: ReceiptKind::Unsubscribed,
+            machine: false,
+        };
+        driver.say(receipt).unwrap();
+        driver.settle().unwrap();
+        if !driver.said::<SendingStopped>().unwrap().is_empty() {
+            assert!(place > 2, "two or three of so many may be chance");
+            assert!(state(&mut driver).paused.unwrap().why.contains("unsubscriptions"));
+            return;
+        }
+    }
+    panic!("the guardrail held nothing");
 }
 
 /// What happens next.
