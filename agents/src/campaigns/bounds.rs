@@ -84,3 +84,9 @@ impl Bounds {
 pub fn cost_of(plan: &Plan, channel: Channel) -> i64 {
     plan.costs_micros.iter().find(|(known, _)| *known == channel).map_or(0, |(_, cost)| *cost)
 }
+
+/// What an offer gives away under `plan` at most, millionths.
+pub(super) fn discount_of(plan: &Plan, offer: Option<&str>) -> i64 {
+    let known = |offer: &str| plan.discounts_micros.iter().find(|(known, _)| **known == *offer).map(|(_, most)| *most);
+    offer.and_then(known).unwrap_or(0)
+}

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{
     Autonomy, Plan, Strategy,
-    bounds::cost_of,
+    bounds::{cost_of, discount_of},
     choose::{Candidates, chance, draw, evenly},
     moments::PersonClock,
     state::Campaign,
@@ -31,7 +31,7 @@ fn wanted(plan: &Plan, arm: &Arm, asked: &DecisionRequested) -> Reserved {
         messages: 1,
         people: u64::from(!asked.reached_before),
         cost_micros: cost_of(plan, arm.channel),
-        discount_micros: 0,
+        discount_micros: discount_of(plan, arm.offer.as_deref()),
     }
 }
 

@@ -119,6 +119,9 @@ pub struct Plan {
     pub blast_radius: u64,
     /// What one message costs, millionths, by channel.
     pub costs_micros: Vec<(Channel, i64)>,
+    /// What an offer gives away at most, millionths, by offer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub discounts_micros: Vec<(Box<str>, i64)>,
     /// How far it goes by itself.
     pub autonomy: Autonomy,
     /// How an arm is chosen.

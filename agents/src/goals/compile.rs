@@ -170,6 +170,20 @@ fn missing_to_act(goal: &Goal, found: &mut Vec<Missing>) {
             miss(&format!("costs.{}", channel.name()), "an amount from 0 to 1000000");
         }
     }
+    for (offer, most) in &goal.discounts {
+        if !(most.is_finite() && (0.0..=limits::COST_MAX).contains(most)) {
+            miss(&format!("discounts.{offer}"), "an amount from 0 to 1000000");
+        }
+    }
+    if goal.budget.discount_micros.is_some() {
+        let unknown = |offer: &&Box<str>| ***offer != *NO_OFFER && !goal.discounts.contains_key(*offer);
+        if let Some(offer) = goal.offers.iter().find(unknown) {
+            miss(
+                &format!("discounts.{offer}"),
+                "missing: a budget of discounts needs what the offer gives away at most",
+            );
+        }
+    }
     for (field, amount) in
         [("budget.cost_micros", goal.budget.cost_micros), ("budget.discount_micros", goal.budget.discount_micros)]
     {
@@ -305,6 +319,7 @@ pub fn compile(id: &str, goal: &Goal, audience: u64, fits: &dyn Fn(&str, Channel
         budget: goal.budget.clone(),
         blast_radius: goal.blast_radius.unwrap_or_else(|| audience_max(audience)),
         costs_micros: goal.costs.iter().map(|(channel, cost)| (*channel, micros(*cost))).collect(),
+        discounts_micros: goal.discounts.iter().map(|(offer, most)| (offer.clone(), micros(*most))).collect(),
         autonomy: goal.autonomy,
         strategy: goal.strategy,
         arms,

@@ -199,6 +199,9 @@ pub struct Goal {
     /// What one message costs, by channel, in the goal's currency.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub costs: BTreeMap<Channel, f64>,
+    /// What an offer gives away at most, by offer, in the goal's currency.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub discounts: BTreeMap<Box<str>, f64>,
 }
 
 fn is_no_budget(budget: &Budget) -> bool {
@@ -261,6 +264,7 @@ impl Goal {
             every: every(),
             exploration: None,
             costs: BTreeMap::new(),
+            discounts: BTreeMap::new(),
         }
     }
 

@@ -41,6 +41,7 @@ fn plan() -> Plan {
         budget: Budget::default(),
         blast_radius: 1_000,
         costs_micros: Vec::new(),
+        discounts_micros: Vec::new(),
         autonomy: Autonomy::Autonomous,
         strategy: Strategy::Learn,
     }

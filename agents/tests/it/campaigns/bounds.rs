@@ -18,7 +18,8 @@ use super::play::sent;
 use crate::support::{driver, journal};
 
 pub(super) fn plan(budget: Budget, blast_radius: u64) -> Plan {
-    let arm = |channel| Arm { template: "hello".into(), offer: None, channel, hour: None };
+    let offer = |channel| (channel == Channel::Sms).then(|| "ten".into());
+    let arm = |channel| Arm { template: "hello".into(), offer: offer(channel), channel, hour: None };
     Plan {
         goal: "more".into(),
         audience: "more".into(),
@@ -43,6 +44,7 @@ pub(super) fn plan(budget: Budget, blast_radius: u64) -> Plan {
         budget,
         blast_radius,
         costs_micros: vec![(Channel::Email, 1_000), (Channel::Sms, 50_000)],
+        discounts_micros: vec![("ten".into(), 20_000)],
         autonomy: Autonomy::Autonomous,
         strategy: By::Uniform,
     }
@@ -83,7 +85,7 @@ struct Play {
 
 impl Play {
     fn start(&mut self, (messages, people, cost): (u64, u64, i64)) {
-        let budget = Budget { messages: Some(messages), cost_micros: Some(cost), discount_micros: None };
+        let budget = Budget { messages: Some(messages), cost_micros: Some(cost), discount_micros: Some(cost / 3) };
         self.driver.say(CampaignStarted { campaign: "more".into(), plan: plan(budget, people) }).unwrap();
     }
 
@@ -128,17 +130,18 @@ impl Play {
         }
     }
 
-    /// What may still go out or has gone out, counted from the journal alone: messages, people, cost.
-    fn taken(&self) -> (u64, u64, i64) {
+    /// What may still go out or has gone out, counted from the journal alone: messages, people, cost, discounts.
+    fn taken(&self) -> (u64, u64, i64, i64) {
         let made = self.driver.said::<DecisionMade>().unwrap();
         let alive = made.iter().filter(|(_, made)| made.arm.is_some() && self.settled.get(&made.id) != Some(&false));
-        let (mut people, mut messages, mut cost) = (BTreeSet::new(), 0, 0);
+        let (mut people, mut messages, mut cost, mut discounts) = (BTreeSet::new(), 0, 0, 0);
         for (_, made) in alive {
             messages += 1;
             people.insert(made.profile);
             cost += made.reserved.cost_micros;
+            discounts += if made.arm.as_ref().is_some_and(|arm| arm.offer.is_some()) { 20_000 } else { 0 };
         }
-        (messages, people.len() as u64, cost)
+        (messages, people.len() as u64, cost, discounts)
     }
 }
 
@@ -168,19 +171,19 @@ proptest! {
                 Next::Settle => {
                     play.driver.settle().unwrap();
                     let taken = play.taken();
-                    let within = taken.0 <= widest.0 && taken.1 <= widest.1 && taken.2 <= widest.2;
+                    let within = taken.0 <= widest.0 && taken.1 <= widest.1 && taken.2 <= widest.2 && taken.3 <= widest.2 / 3;
                     prop_assert!(within, "{taken:?} of {widest:?}");
                 }
             }
         }
         // Nothing is lost either: what is kept as taken is what is out or on its way.
-        let (messages, people, cost) = play.taken();
+        let (messages, people, cost, discounts) = play.taken();
         let key = "more".to_owned();
         let kept = play.driver.read::<Campaigns, _>(&key, |reading| {
             reading.get(&key).unwrap().map(|campaign| campaign.bounds.taken)
         });
         let kept = kept.unwrap().unwrap();
-        prop_assert_eq!((kept.messages, kept.cost_micros), (messages, cost));
+        prop_assert_eq!((kept.messages, kept.cost_micros, kept.discount_micros), (messages, cost, discounts));
         prop_assert!(kept.people >= people);
     }
 }

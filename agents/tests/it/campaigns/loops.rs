@@ -3,12 +3,13 @@
 use impresario_agents::{
     campaigns::{CampaignStarted, Campaigns},
     goals::Goals,
-    vocabulary::{Channel, DAY_MS, DecisionMade, Group, IdentifierKind, RewardObserved},
+    vocabulary::{Channel, DAY_MS, DecisionMade, EventKind, Group, IdentifierKind, RewardObserved},
 };
+use impresario_runtime::Driver;
 use serde_json::json;
 
-use super::play::{goal, group_of, shop, visit};
-use crate::support::{node, send, track};
+use super::play::{OpenGate, casting, goal, group_of, shop, visit};
+use crate::support::{With, driver, event, journal, node, send, track};
 
 #[test]
 fn an_autonomous_goal_decides_for_everybody_in_its_audience_and_learns_what_came_of_it() {
@@ -58,7 +59,7 @@ fn on_the_first_day_whoever_answers_text_messages_gets_a_text_message() {
     let now_ms = driver.now_ms();
     // Even numbers answer text messages, odd ones e-mails.
     let answers = |place: usize| if place.is_multiple_of(2) { Channel::Sms } else { Channel::Email };
-    for place in 0_u32..200 {
+    for place in 0..200_usize {
         let (answered, other) = if place.is_multiple_of(2) { ("SMS", "Email") } else { ("Email", "SMS") };
         let delivered = (0..10).flat_map(|number| [(answered, "Delivered", number), (other, "Delivered", number)]);
         let receipts = delivered.chain((0..6).map(|number| (answered, "Link Clicked", number)));
@@ -80,4 +81,53 @@ fn on_the_first_day_whoever_answers_text_messages_gets_a_text_message() {
     // Chance looks at nobody's answers.
     assert!(made.iter().all(|(_, made)| made.group == group_of(made.profile)));
     assert!(of(Group::Random).count() > 5 && of(Group::Random).all(|made| made.propensity == 0.25));
+}
+
+#[test]
+fn two_profiles_that_become_one_keep_their_decisions_and_an_order_counts_once_for_each() {
+    for workers in [1, 3] {
+        let mut driver = shop(workers);
+        driver.say(goal("more")).unwrap();
+        driver.settle().unwrap();
+        visit(&mut driver, 0..30);
+        let now_ms = driver.now_ms();
+        // Each odd one is the even one before it.
+        let joined = (0..15_usize).map(|place| {
+            let (other, user) = (format!("user-{}", place * 2 + 1), format!("user-{}", place * 2));
+            event(EventKind::Alias, &format!("alias-{place}"), now_ms).user(&user).previous(&other)
+        });
+        send(&mut driver, joined.collect::<Vec<_>>());
+        driver.advance_to(now_ms + DAY_MS).unwrap();
+        let (again_ms, properties) = (driver.now_ms(), json!({"order_id": "1", "revenue": 10, "currency": "USD"}));
+        send(&mut driver, [track("Order Completed", "user-1", "order", again_ms, &properties)]);
+        driver.advance_to(again_ms + 5 * DAY_MS).unwrap();
+        let rewards = driver.said::<RewardObserved>().unwrap();
+        let mut ids: Vec<_> = rewards.iter().map(|(_, reward)| reward.id).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!((ids.len(), rewards.len()), (30, 30), "each decision comes to something once");
+        let conversions: u32 = rewards.iter().map(|(_, reward)| reward.outcome.conversions).sum();
+        let revenue: i64 = rewards.iter().map(|(_, reward)| reward.outcome.revenue_micros).sum();
+        assert_eq!((conversions, revenue), (1, 10_000_000), "to the latest decision alone");
+    }
+}
+
+#[test]
+fn who_was_overdue_while_nobody_was_at_work_is_due_once() {
+    let journal = journal();
+    let troupe = || casting(2).agent_with_workers(OpenGate, 2);
+    let mut before = driver(&journal, troupe());
+    before.say(goal("more")).unwrap();
+    before.settle().unwrap();
+    visit(&mut before, 0..50);
+    let now_ms = before.now_ms();
+    assert_eq!(before.said::<DecisionMade>().unwrap().len(), 50);
+    before.stop().unwrap();
+    // Ten days later: one decision each is due, not one for each week, and every window is over.
+    let mut after = Driver::start(journal, troupe(), [7; 32], now_ms + 10 * DAY_MS).unwrap();
+    after.settle().unwrap();
+    assert_eq!(after.said::<DecisionMade>().unwrap().len(), 100);
+    let of_first = |reward: &RewardObserved| reward.decided_ms < now_ms + DAY_MS;
+    let rewards = after.said::<RewardObserved>().unwrap();
+    assert_eq!(rewards.iter().filter(|(_, reward)| of_first(reward)).count(), 50);
 }

@@ -105,6 +105,8 @@ pub(super) struct GoalSchema {
     exploration: Option<f64>,
     /// What one message costs, by channel, in the goal's currency.
     costs: Option<BTreeMap<String, f64>>,
+    /// What an offer gives away at most, by offer, in the goal's currency.
+    discounts: Option<BTreeMap<String, f64>>,
 }
 
 /// Why something is done.
