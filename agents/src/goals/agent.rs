@@ -1,6 +1,6 @@
 //! The agent: goals are set, answered, measured, stopped.
 
-use impresario_runtime::{Agent, AgentError, Event, Keys, On, OnMany, Routes, Step};
+use impresario_runtime::{Agent, AgentError, Event, Keys, On, OnMany, OnShared, Routes, Step};
 
 use super::{
     compile::compile,
@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     campaigns::{Autonomy, CampaignEnded, CampaignStarted, Plan},
+    content::{Catalog, OfferDefined, OfferRemoved, TemplateDefined, TemplateRemoved},
     segmentation::{SegmentDefined, SegmentEntered, SegmentLeft, SegmentRemoved, SweepDone},
     vocabulary::{
         MessageSent, ReceiptCame, ReceiptKind, SendingResumed, SendingStopped, SituationDetected, SituationOf,
@@ -61,6 +62,10 @@ impl Agent for Goals {
         routes.on_some(|stopped: &SendingStopped| campaign(&stopped.scope));
         routes.on_some(|resumed: &SendingResumed| campaign(&resumed.scope));
         routes.on_many::<SituationDetected>();
+        routes.on_shared::<TemplateDefined>();
+        routes.on_shared::<TemplateRemoved>();
+        routes.on_shared::<OfferDefined>();
+        routes.on_shared::<OfferRemoved>();
     }
 }
 
@@ -104,18 +109,20 @@ impl GoalState {
     }
 
     /// The audience is known: what the goal compiles to is proposed, or starts.
-    fn ready(&mut self, id: &str, step: &mut Step<'_>) {
-        let Some(goal) = &self.goal else { return };
-        let Some(plan) = compile(id, goal, self.audience, &|_, _| true) else {
-            return self.end(id, "the goal does not act any more", step);
+    fn ready(&mut self, id: &str, step: &mut Step<'_>) -> Result<(), AgentError> {
+        let Some(goal) = &self.goal else { return Ok(()) };
+        let Some(plan) = compile(id, goal, self.audience, step.shared::<Catalog>()?) else {
+            self.end(id, "the goal does not act any more", step);
+            return Ok(());
         };
         if self.running.as_ref().is_some_and(|running| running.plan == plan && running.version == self.version) {
-            return;
+            return Ok(());
         }
         match plan.autonomy {
             Autonomy::Recommend => self.propose(id, plan, "the goal was set", step),
             Autonomy::Observe | Autonomy::Autonomous => self.start(id, plan, None, None, step),
         }
+        Ok(())
     }
 }
 
@@ -163,7 +170,7 @@ impl OnMany<SweepDone> for Goals {
                     done.insert(event.worker);
                     if done.len() >= usize::from(event.workers) {
                         state.filling = None;
-                        state.ready(&id, step);
+                        state.ready(&id, step)?;
                     }
                 }
                 Ok(())
@@ -188,7 +195,7 @@ impl On<SegmentEntered> for Goals {
         let most = state.running.as_ref().and_then(|running| running.audience_max);
         if let Some(most) = most.filter(|most| state.audience > *most && state.paused.is_none()) {
             let why = format!("the audience has grown to {} people; {most} were approved", state.audience);
-            let plan = compile(&event.segment, goal, state.audience, &|_, _| true);
+            let plan = compile(&event.segment, goal, state.audience, step.shared::<Catalog>()?);
             state.pause(&event.segment, &why, step);
             if let Some(plan) = plan {
                 state.propose(&event.segment, plan, &why, step);
@@ -408,3 +415,27 @@ impl OnMany<SituationDetected> for Goals {
         }
     }
 }
+
+macro_rules! keeps {
+    ($topic:ty, $fold:ident) => {
+        impl OnShared<$topic> for Goals {
+            type Shared = Catalog;
+
+            fn on_shared(
+                &self,
+                catalog: &mut Catalog,
+                event: &Event<'_, $topic>,
+                _: &mut Step<'_>,
+            ) -> Result<(), AgentError> {
+                // What can't stand is told by the library, whose business it is; here it is no template.
+                let _ = catalog.$fold(event.body, event.seq, event.at_ms);
+                Ok(())
+            }
+        }
+    };
+}
+
+keeps!(TemplateDefined, define_template);
+keeps!(TemplateRemoved, remove_template);
+keeps!(OfferDefined, define_offer);
+keeps!(OfferRemoved, remove_offer);

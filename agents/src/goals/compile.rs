@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     campaigns::{Plan, PlanTrigger, RewardSpec},
+    content::{Catalog, split_level},
     profiles::Currency,
     segmentation::Span,
     vocabulary::{Arm, Channel, DAY_MS},
@@ -34,16 +35,36 @@ pub mod limits {
 /// By how much an audience may grow over what was approved, as a fraction of it.
 const GROWTH: (u64, u64) = (1, 10);
 
-/// What is known of the templates there are.
+/// What is known of the templates and offers there are.
 pub trait Catalogue {
     /// Whether a template of this name can be sent by this channel; `None` where there is none of the name.
     fn template(&self, name: &str, channel: Channel) -> Option<bool>;
-    /// Whether there is an offer of this name.
-    fn offer(&self, name: &str) -> bool;
-    /// What an offer gives away at most, millionths of the currency; none where that is not known.
-    fn offer_micros(&self, name: &str) -> Option<i64>;
-    /// Whether there is a journey of this name.
-    fn journey(&self, name: &str) -> bool;
+    /// What an offer gives away at most, millionths of its currency, where that is bounded; `None` where there is
+    /// no offer of this name.
+    fn offer(&self, name: &str) -> Option<Option<i64>>;
+}
+
+impl Catalogue for Catalog {
+    fn template(&self, name: &str, channel: Channel) -> Option<bool> {
+        let (id, variant) = split_level(name);
+        let template = &self.template(id)?.template;
+        let is_there = variant.is_none_or(|variant| template.variants.contains_key(variant));
+        is_there.then(|| template.channels().contains(&channel))
+    }
+
+    fn offer(&self, name: &str) -> Option<Option<i64>> {
+        self.offer(name).map(|known| known.offer.discount_max_micros())
+    }
+}
+
+/// What an offer of a goal gives away at most, millionths; none where nobody says.
+fn discount_max(goal: &Goal, offer: &str, catalogue: &dyn Catalogue) -> Option<i64> {
+    let said = goal.discounts.get(offer).map(|most| micros(*most));
+    said.or_else(|| catalogue.offer(offer).flatten())
+}
+
+fn micros(amount: f64) -> i64 {
+    (amount * 1e6).round() as i64
 }
 
 /// One thing that is wrong with a goal, or missing from it.
@@ -175,15 +196,6 @@ fn missing_to_act(goal: &Goal, found: &mut Vec<Missing>) {
             miss(&format!("discounts.{offer}"), "an amount from 0 to 1000000");
         }
     }
-    if goal.budget.discount_micros.is_some() {
-        let unknown = |offer: &&Box<str>| ***offer != *NO_OFFER && !goal.discounts.contains_key(*offer);
-        if let Some(offer) = goal.offers.iter().find(unknown) {
-            miss(
-                &format!("discounts.{offer}"),
-                "missing: a budget of discounts needs what the offer gives away at most",
-            );
-        }
-    }
     for (field, amount) in
         [("budget.cost_micros", goal.budget.cost_micros), ("budget.discount_micros", goal.budget.discount_micros)]
     {
@@ -228,13 +240,13 @@ pub fn missing_of(goal: &Goal, catalogue: &dyn Catalogue) -> Vec<Missing> {
             miss(format!("templates[{place}]"), "it can be sent by none of the goal's channels");
         }
     }
-    for (place, name) in goal.offers.iter().enumerate() {
-        if **name != *NO_OFFER && !catalogue.offer(name) {
+    for (place, name) in goal.offers.iter().enumerate().filter(|(_, name)| ***name != *NO_OFFER) {
+        if catalogue.offer(name).is_none() {
             miss(format!("offers[{place}]"), "there is no offer of this name");
+        } else if goal.budget.discount_micros.is_some() && discount_max(goal, name, catalogue).is_none() {
+            let why = "missing: a budget of discounts needs what the offer gives away at most";
+            miss(format!("discounts.{name}"), why);
         }
-    }
-    if goal.journey.as_deref().is_some_and(|name| !catalogue.journey(name)) {
-        miss("journey".to_owned(), "there is no journey of this name");
     }
     found
 }
@@ -246,9 +258,14 @@ fn count_arms(goal: &Goal) -> usize {
         .fold(goal.templates.len(), usize::saturating_mul)
 }
 
-/// All arms of a goal: templates x offers x channels x hours, in that order; `fits` says whether a template
-/// goes by a channel.
-fn arms(goal: &Goal, fits: &dyn Fn(&str, Channel) -> bool) -> Vec<Arm> {
+/// All arms of a goal: templates x offers x channels x hours, in that order. Not those of a template that can't go
+/// by a channel, nor, where discounts have a budget, of an offer that nobody bounds: it could not be kept.
+fn arms(goal: &Goal, catalogue: &dyn Catalogue) -> Vec<Arm> {
+    let fits = |template: &str, channel: Channel| catalogue.template(template, channel).unwrap_or(true);
+    let bounded = |offer: &Option<Box<str>>| {
+        let free = offer.is_none() || goal.budget.discount_micros.is_none();
+        free || offer.as_ref().is_some_and(|offer| discount_max(goal, offer, catalogue).is_some())
+    };
     let offers: Vec<Option<Box<str>>> = match goal.offers.as_slice() {
         [] => vec![None],
         named => named.iter().map(|name| Some(name.clone()).filter(|name| **name != *NO_OFFER)).collect(),
@@ -257,7 +274,7 @@ fn arms(goal: &Goal, fits: &dyn Fn(&str, Channel) -> bool) -> Vec<Arm> {
         if goal.hours.is_empty() { vec![None] } else { goal.hours.iter().copied().map(Some).collect() };
     let mut arms = Vec::new();
     for template in &goal.templates {
-        for offer in &offers {
+        for offer in offers.iter().filter(|offer| bounded(offer)) {
             for channel in goal.channels.iter().copied().filter(|channel| fits(template, *channel)) {
                 let arm =
                     |hour: &Option<u8>| Arm { template: template.clone(), offer: offer.clone(), channel, hour: *hour };
@@ -293,18 +310,18 @@ fn reward(goal: &Goal) -> RewardSpec {
 }
 
 /// The plan of a goal that acts, for an audience of this size; none for a goal that doesn't.
-pub fn compile(id: &str, goal: &Goal, audience: u64, fits: &dyn Fn(&str, Channel) -> bool) -> Option<Plan> {
+pub fn compile(id: &str, goal: &Goal, audience: u64, catalogue: &dyn Catalogue) -> Option<Plan> {
     if !goal.acts() || !missing(goal).is_empty() {
         return None;
     }
-    let arms = arms(goal, fits);
+    let arms = arms(goal, catalogue);
     let trigger = match &goal.situation {
         Some(kind) => PlanTrigger::Situation { kind: kind.clone() },
         None => PlanTrigger::Audience { every_ms: goal.every.ms() },
     };
     let floor =
         goal.exploration.unwrap_or(0.05 / (arms.len() + 1) as f64).min(0.01_f64.max(goal.exploration.unwrap_or(0.0)));
-    let micros = |cost: f64| (cost * 1e6).round() as i64;
+    let discounts = goal.offers.iter().filter_map(|offer| Some((offer.clone(), discount_max(goal, offer, catalogue)?)));
     Some(Plan {
         goal: id.into(),
         audience: id.into(),
@@ -319,7 +336,7 @@ pub fn compile(id: &str, goal: &Goal, audience: u64, fits: &dyn Fn(&str, Channel
         budget: goal.budget.clone(),
         blast_radius: goal.blast_radius.unwrap_or_else(|| audience_max(audience)),
         costs_micros: goal.costs.iter().map(|(channel, cost)| (*channel, micros(*cost))).collect(),
-        discounts_micros: goal.discounts.iter().map(|(offer, most)| (offer.clone(), micros(*most))).collect(),
+        discounts_micros: discounts.collect(),
         autonomy: goal.autonomy,
         strategy: goal.strategy,
         arms,
