@@ -139,6 +139,13 @@ impl Problem {
         self
     }
 
+    /// Says where in the text at fault.
+    #[must_use]
+    pub(crate) fn at(mut self, line: u32, column: u32) -> Self {
+        (self.line, self.column) = (Some(line), Some(column));
+        self
+    }
+
     /// Whether the same request may be taken in a little later.
     pub(crate) fn is_busy(&self) -> bool {
         self.status == StatusCode::TOO_MANY_REQUESTS

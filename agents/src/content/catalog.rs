@@ -53,6 +53,8 @@ pub struct TemplateVersion {
     pub class: MessageClass,
     /// The topic of consent it belongs to.
     pub topic: Option<Box<str>>,
+    /// Whether it asks for a grant of consent to be confirmed: then a pending one is enough.
+    pub confirms: bool,
     /// What its offer gives away at most, millionths of `currency`; none without an offer, or without a bound.
     pub discount_max_micros: Option<i64>,
     /// The currency of the offer.
@@ -61,7 +63,7 @@ pub struct TemplateVersion {
 
 /// All templates and offers. An agent that needs them keeps it as its shared value: on
 /// [`TemplateDefined`] it calls [`Catalog::define_template`], and so on.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Catalog {
     templates: BTreeMap<Box<str>, CatalogTemplate>,
@@ -71,15 +73,18 @@ pub struct Catalog {
 }
 
 /// The texts of one set of parts, compiled.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Texts(BTreeMap<Element, Program>);
 
+/// The texts of all languages, by language.
+type Locales = BTreeMap<Box<str>, Texts>;
+
 /// A template's texts, compiled.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Compiled {
     own: Texts,
-    locales: BTreeMap<Box<str>, Texts>,
-    variants: BTreeMap<Box<str>, (Texts, BTreeMap<Box<str>, Texts>)>,
+    locales: Locales,
+    variants: BTreeMap<Box<str>, (Texts, Locales)>,
     traits: BTreeSet<Box<str>>,
     bytes: usize,
 }
@@ -110,9 +115,7 @@ impl Catalog {
     /// It can't stand: see [`check::check_template`].
     pub fn define_template(&mut self, defined: &TemplateDefined, seq: Seq, at_ms: Millis) -> Result<(), ContentError> {
         let TemplateDefined { id, template } = defined;
-        check::check_id("id", id)?;
-        check::check_template(template)?;
-        self.has_room_for(id, template)?;
+        self.may_define(id, template)?;
         let compiled = Compiled::of(template)?;
         let mut versions = self.templates.remove(id).map(|before| before.versions).unwrap_or_default();
         versions.insert(0, (seq, at_ms));
@@ -122,11 +125,13 @@ impl Catalog {
         Ok(())
     }
 
-    /// Whether one more template, or another version of one, fits in.
+    /// Whether a template may stand, beside those that do.
     ///
     /// # Errors
-    /// There are too many, or they are too large together.
-    pub fn has_room_for(&self, id: &str, template: &Template) -> Result<(), ContentError> {
+    /// What is wrong with it, or there are too many, or they are too large together.
+    pub fn may_define(&self, id: &str, template: &Template) -> Result<(), ContentError> {
+        check::check_id("id", id)?;
+        check::check_template(template)?;
         if !self.templates.contains_key(id) && self.templates.len() >= limits::TEMPLATES_MAX {
             return Err(ContentError::TooMany(format!("there are {} templates already", limits::TEMPLATES_MAX)));
         }
@@ -154,19 +159,19 @@ impl Catalog {
     /// # Errors
     /// It can't stand: see [`check::check_offer`].
     pub fn define_offer(&mut self, defined: &OfferDefined, seq: Seq, at_ms: Millis) -> Result<(), ContentError> {
-        check::check_id("id", &defined.id)?;
-        check::check_offer(&defined.offer)?;
-        self.has_room_for_offer(&defined.id)?;
+        self.may_define_offer(&defined.id, &defined.offer)?;
         let offer = CatalogOffer { offer: defined.offer.clone(), version: seq, defined_at_ms: at_ms };
         self.offers.insert(defined.id.clone(), offer);
         Ok(())
     }
 
-    /// Whether one more offer, or another version of one, fits in.
+    /// Whether an offer may stand, beside those that do.
     ///
     /// # Errors
-    /// There are too many.
-    pub fn has_room_for_offer(&self, id: &str) -> Result<(), ContentError> {
+    /// What is wrong with it, or there are too many.
+    pub fn may_define_offer(&self, id: &str, offer: &Offer) -> Result<(), ContentError> {
+        check::check_id("id", id)?;
+        check::check_offer(offer)?;
         if !self.offers.contains_key(id) && self.offers.len() >= limits::OFFERS_MAX {
             return Err(ContentError::TooMany(format!("there are {} offers already", limits::OFFERS_MAX)));
         }
@@ -256,6 +261,7 @@ impl Catalog {
             version: known.version(),
             class: template.class,
             topic: template.topic.clone(),
+            confirms: template.confirms,
             discount_max_micros: offer.and_then(Offer::discount_max_micros),
             currency: offer.and_then(|offer| offer.currency.clone()),
         })
@@ -281,16 +287,14 @@ impl Catalog {
 }
 
 /// The text in a language: `pt-BR` is looked for, then `pt`.
-fn of_locale<'a>(
-    locales: &'a BTreeMap<Box<str>, Texts>,
-    locale: Option<&str>,
-    element: Element,
-) -> Option<&'a Program> {
+fn of_locale<'a>(locales: &'a Locales, locale: Option<&str>, element: Element) -> Option<&'a Program> {
     let locale = locale?.replace('_', "-");
     let language = locale.split('-').next()?;
-    let found = |wanted: &str| locales.iter().find(|(known, _)| known.eq_ignore_ascii_case(wanted));
-    let text = |(_, texts): (&'a Box<str>, &'a Texts)| texts.0.get(&element);
-    found(&locale).and_then(text).or_else(|| found(language).and_then(text))
+    let text = |wanted: &str| {
+        let found = locales.iter().find(|(known, _)| known.eq_ignore_ascii_case(wanted));
+        found.and_then(|(_, texts)| texts.0.get(&element))
+    };
+    text(&locale).or_else(|| text(language))
 }
 
 impl Compiled {
@@ -313,7 +317,7 @@ impl Compiled {
         name: &str,
         variant: &Variant,
         traits: &mut BTreeSet<Box<str>>,
-    ) -> Result<(Texts, BTreeMap<Box<str>, Texts>), ContentError> {
+    ) -> Result<(Texts, Locales), ContentError> {
         let path = format!("variants.{name}.");
         let own = Texts::of(&|element| variant.text(element), &path, traits)?;
         let mut locales = BTreeMap::new();

@@ -1,6 +1,6 @@
 //! Whether a template or an offer may stand: shape, limits, and that every text can be compiled.
 
-use super::{Element, Offer, Template, limits, liquid::Program, scope};
+use super::{Element, Offer, Template, Variant, limits, liquid::Program, scope};
 use crate::vocabulary::Channel;
 
 /// Why a template or an offer can't stand.
@@ -157,15 +157,15 @@ pub fn check_template(template: &Template) -> Result<Vec<Warning>, ContentError>
         return wrong("email", format!("a template may look at {} traits", limits::TRAITS_MAX));
     }
     for (name, variant) in &template.variants {
-        warnings.extend(untranslated(template, name, &variant.locales.keys().collect::<Vec<_>>()));
+        warnings.extend(untranslated(template, name, variant));
     }
     Ok(warnings)
 }
 
 /// Languages that the template has and a variant lacks: there, nothing is tried out.
-fn untranslated(template: &Template, name: &str, has: &[&Box<str>]) -> Vec<Warning> {
-    let lacks = template.locales.keys().filter(|locale| !has.contains(locale));
-    let warning = |locale: &Box<str>| Warning {
+fn untranslated(template: &Template, name: &str, variant: &Variant) -> Vec<Warning> {
+    let lacks = template.locales.keys().filter(|locale| !variant.locales.contains_key(*locale));
+    let warning = |locale| Warning {
         field: format!("variants.{name}"),
         line: 0,
         column: 0,

@@ -5,6 +5,7 @@ mod agents;
 mod backups;
 mod campaigns;
 mod condition;
+mod content;
 mod decisions;
 mod erasures;
 mod goals;

@@ -335,7 +335,7 @@ async fn disputed(app: &App, id: ProfileId, profile: &Profile) -> Result<BTreeSe
 }
 
 /// The profile behind an id or identifier, wherever it has gone.
-async fn find(app: &App, text: &str) -> Result<(ProfileId, Profile), Problem> {
+pub(super) async fn find(app: &App, text: &str) -> Result<(ProfileId, Profile), Problem> {
     let wrong = || {
         Problem::invalid_path(
             "a profile is named by `p_` and sixteen digits, or by a kind and an identifier, e.g. `user_id:42`",

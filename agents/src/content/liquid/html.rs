@@ -61,8 +61,9 @@ impl Html {
         while let Some(c) = chars.next() {
             match self.state {
                 State::Text if c == '<' => {
-                    let opens =
-                        chars.peek().is_some_and(|next| next.is_ascii_alphabetic() || matches!(next, '/' | '!'));
+                    // Before an output nobody knows yet what comes.
+                    let opens = |next: &char| next.is_ascii_alphabetic() || matches!(next, '/' | '!');
+                    let opens = chars.peek().is_none_or(opens);
                     if opens {
                         self.state = State::Opening;
                         self.tag.clear();
@@ -100,7 +101,9 @@ impl Html {
     }
 
     fn opening(&mut self, c: char) {
-        if c == '>' {
+        if self.tag.is_empty() && !c.is_ascii_alphabetic() && !matches!(c, '/' | '!') {
+            self.state = State::Text;
+        } else if c == '>' {
             self.close();
         } else if c.is_whitespace() {
             self.next_attribute();
