@@ -19,13 +19,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-<<<<<<< HEAD
-    accounts, agents, backups, campaigns, decisions, erasures, goals, health, identities, keys, letters, metrics,
-    profiles, proposals, retention, segments, sources,
-=======
-    accounts, agents, backups, content, erasures, goals, health, identities, keys, letters, metrics, profiles,
-    retention, segments, sources,
->>>>>>> 3e4295d (API: templates and offers are defined, looked at in any version, previewed for a person)
+    accounts, agents, backups, campaigns, content, decisions, erasures, goals, health, identities, keys, letters,
+    metrics, profiles, proposals, retention, segments, sources,
 };
 use crate::{app::App, ingest::handlers};
 
@@ -45,13 +40,9 @@ use crate::{app::App, ingest::handlers};
         (name = "profiles", description = "Customers, by any identifier"),
         (name = "accounts", description = "Companies, households, teams: what `group` calls name"),
         (name = "segments", description = "Who is in which segment, exactly, at every instant"),
-<<<<<<< HEAD
         (name = "goals", description = "What is wanted, and what is proposed for it"),
         (name = "campaigns", description = "What runs, what it learned, and why it decided so"),
-=======
-        (name = "goals", description = "What is wanted"),
         (name = "content", description = "What is said to people: templates in Liquid, and offers"),
->>>>>>> 3e4295d (API: templates and offers are defined, looked at in any version, previewed for a person)
         (name = "agents", description = "The troupe at work"),
         (name = "sources", description = "What came of each source's events"),
         (name = "keys", description = "Who may do what"),
@@ -83,13 +74,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(accounts::router())
         .merge(segments::router())
         .merge(goals::router())
-<<<<<<< HEAD
         .merge(proposals::router())
         .merge(campaigns::router())
         .merge(decisions::router())
-=======
         .merge(content::router())
->>>>>>> 3e4295d (API: templates and offers are defined, looked at in any version, previewed for a person)
         .merge(agents::router())
         .merge(letters::router())
         .merge(sources::router())

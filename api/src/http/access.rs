@@ -95,7 +95,6 @@ pub(crate) const ACCESS: &[(&str, &str, Access)] = &[
     ("GET", "/api/goals/{id}", VIEWER),
     ("PUT", "/api/goals/{id}", OPERATOR),
     ("DELETE", "/api/goals/{id}", OPERATOR),
-<<<<<<< HEAD
     ("POST", "/api/goals/{id}/pause", OPERATOR),
     ("POST", "/api/goals/{id}/resume", OPERATOR),
     ("POST", "/api/goals/{id}/stop", OPERATOR),
@@ -107,7 +106,6 @@ pub(crate) const ACCESS: &[(&str, &str, Access)] = &[
     ("GET", "/api/campaigns/{id}", VIEWER),
     ("GET", "/api/campaigns/{id}/decisions", VIEWER),
     ("GET", "/api/decisions/{id}", VIEWER),
-=======
     ("GET", "/api/templates", VIEWER),
     ("GET", "/api/templates/{id}", VIEWER),
     ("PUT", "/api/templates/{id}", OPERATOR),
@@ -117,7 +115,6 @@ pub(crate) const ACCESS: &[(&str, &str, Access)] = &[
     ("GET", "/api/offers/{id}", VIEWER),
     ("PUT", "/api/offers/{id}", OPERATOR),
     ("DELETE", "/api/offers/{id}", OPERATOR),
->>>>>>> 3e4295d (API: templates and offers are defined, looked at in any version, previewed for a person)
     ("GET", "/api/keys", ADMIN),
     ("POST", "/api/keys", ADMIN),
     ("DELETE", "/api/keys/{id}", ADMIN),
