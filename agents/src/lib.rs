@@ -3,10 +3,12 @@
 pub mod analytics;
 pub mod campaigns;
 pub mod content;
+pub mod gate;
 pub mod goals;
 pub mod holdout;
 pub mod identity;
 pub mod journeys;
+pub mod messaging;
 pub mod models;
 mod packing;
 mod parting;
@@ -47,4 +49,5 @@ pub fn troupe(workers: usize) -> Troupe {
         .agent(journeys::JourneyCounts)
         .agent(suppression::Suppressions)
         .agent(content::Library)
+        .agent_with_workers(messaging::Messaging, workers)
 }

@@ -6,6 +6,7 @@ use impresario_runtime::store::Seq;
 use serde_json::Value;
 
 use super::{
+    contact::is_told,
     newest::{LastWrites, Write, Written},
     oddity::{Bound, Bounds},
 };
@@ -17,6 +18,8 @@ pub(super) struct Changes {
     features: Vec<(Feature, i64)>,
     pub(super) traits: BTreeMap<Box<str>, Value>,
     pub(super) rhythm: RhythmDelta,
+    /// Whether it may concern how the person can be reached.
+    pub(super) contact: bool,
 }
 
 impl Changes {
@@ -43,6 +46,7 @@ pub(super) fn write_trait<const MAX: usize>(
     changes: &mut Changes,
 ) {
     if let Written::New(write) = traits.set(write) {
+        changes.contact |= is_told(&write.name);
         changes.traits.insert(write.name.clone(), write.value.clone());
     }
     if let Some(gone) = traits.take_surplus() {

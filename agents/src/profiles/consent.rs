@@ -87,6 +87,7 @@ impl Consents {
                 self.drop_surplus();
             }
         }
+        changes.contact = true;
         if let Some(channel) = Channel::ALL.into_iter().find(|channel| channel.name() == of) {
             let (consented, refused) = self.channel(channel);
             changes.feature(Feature::consented(channel), consented.into());

@@ -32,6 +32,8 @@ const VALUE_TEXT_MAX: usize = 8192;
 pub struct Folded {
     /// What changed, to be told.
     pub changed: ProfileChanged,
+    /// Whether that may concern how the person can be reached.
+    pub contact: bool,
     /// Identifiers that were not known to be named by the event's node, or not from so early.
     pub claims: Vec<IdentifierClaimed>,
 }
@@ -91,9 +93,11 @@ impl Profile {
             self.consents.say_context(consent, saying, &mut self.oddities, &mut changes);
         }
         self.fold_touch(event, stamp, &context);
+        let identifiers = self.identifiers.iter().len();
         let claims = self.fold_identifiers(anchor, stamp, event, &context, own_email_and_phone);
         self.timeline.add((stamp, seq));
-        Folded { changed: changes.into_changed(id, seq), claims }
+        let contact = changes.contact || identifiers != self.identifiers.iter().len();
+        Folded { changed: changes.into_changed(id, seq), contact, claims }
     }
 
     fn count_event(&mut self, event: &Tracked, stamp: Stamp, context: &Context<'_>, changes: &mut Changes) {
@@ -114,9 +118,11 @@ impl Profile {
         if context.zone.is_some() && zone.is_none() {
             self.oddities.count(Oddity::WrongType);
         }
+        let other_zone = zone.is_some() && self.hours.zone() != zone.as_deref();
         if !self.hours.add(stamp, zone.as_deref()) {
             self.oddities.count(Oddity::TimeZone);
         }
+        changes.contact |= other_zone && self.hours.zone() == zone.as_deref();
     }
 
     fn fold_track(&mut self, event: &Tracked, saying: Saying<'_>, changes: &mut Changes) {

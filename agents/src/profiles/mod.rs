@@ -8,6 +8,7 @@
 mod accounts;
 mod changes;
 mod consent;
+mod contact;
 mod days;
 mod described;
 mod find;
@@ -97,6 +98,7 @@ impl Agent for Profiles {
         let changed = winner.merge(*id, loser, step.seq());
         step.publish(ProfileMerged { loser: loser_id, winner: *id, decided });
         step.publish(changed);
+        step.publish(winner.contact_changed(*id));
         Ok(())
     }
 

@@ -51,13 +51,18 @@ pub(super) fn fold_at(
         }
         profile = next;
     }
-    let folded = keys.change(&profile, |state| Ok(state.fold(profile, anchor, event, seq)))?;
-    if let Some(folded) = folded {
+    let folded = keys.change(&profile, |state| {
+        let folded = state.fold(profile, anchor, event, seq);
+        let contact = folded.contact.then(|| state.contact_changed(profile));
+        Ok((folded, contact))
+    })?;
+    if let Some((folded, contact)) = folded {
         if event.kind == EventKind::Group && event.group_id.is_some() {
             step.publish(AccountNamed { node: anchor, event: seq });
         }
         folded.claims.into_iter().for_each(|claim| step.publish(claim));
         step.publish(folded.changed);
+        contact.into_iter().for_each(|contact| step.publish(contact));
     }
     Ok(())
 }
@@ -122,10 +127,11 @@ impl OnMany<IdentityConflict> for Profiles {
                 step.publish(IdentityConflict { claimant, ..event.body.clone() });
             }
         } else if keys.get(&event.claimant)?.is_some() {
-            keys.change(&event.claimant, |state| {
+            let contact = keys.change(&event.claimant, |state| {
                 state.dispute(event.identifier.node());
-                Ok(())
+                Ok(state.contact_changed(event.claimant))
             })?;
+            contact.into_iter().for_each(|contact| step.publish(contact));
         }
         Ok(())
     }

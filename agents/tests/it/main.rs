@@ -6,6 +6,7 @@ mod analytics;
 mod campaigns;
 mod erasure;
 mod journeys;
+mod messaging;
 mod models;
 mod oracle;
 mod profiles;

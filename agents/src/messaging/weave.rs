@@ -1,0 +1,54 @@
+//! Two people who are one: their history is one, and the strictest of both counts.
+
+use impresario_runtime::Step;
+
+use super::{person::Correspondent, person::PENDING_MAX, topics::MessageDue};
+use crate::{gate, vocabulary::ProfileId};
+
+pub(super) fn unite(profile: ProfileId, winner: &mut Correspondent, loser: Correspondent, step: &mut Step<'_>) {
+    let now_ms = step.now_ms();
+    let contacts = [winner.contact.clone(), loser.contact.clone()];
+    let mut refused = Vec::new();
+    for (ledger, contact) in [(&winner.ledger, &contacts[0]), (&loser.ledger, &contacts[1])] {
+        refused.extend(ledger.refusals(contact.as_ref()));
+    }
+    winner.ledger.merge(loser.ledger);
+    if winner.contact.is_none() {
+        winner.contact = loser.contact;
+    }
+    // Whoever of the two had refused other than by the profile, only a grant after this takes it back.
+    for of in refused {
+        for contact in contacts.iter().flatten() {
+            winner.ledger.refuse(&of, contact, now_ms, "merge");
+        }
+    }
+    gate::unite(&mut winner.sent, loser.sent);
+    winner.letters.merge(loser.letters);
+    for id in loser.ids {
+        winner.is_new(id);
+    }
+    winner.held_back = winner.held_back.take().or(loser.held_back);
+    for token in loser.dead {
+        winner.bury(token);
+    }
+    winner.decided = winner.decided.max(loser.decided);
+    for mut pending in loser.pending {
+        if let Some(timer) = pending.timer.take() {
+            step.cancel(timer);
+        }
+        let id = pending.request.id;
+        if winner.pending.iter().any(|known| known.request.id == id) || winner.pending.len() >= PENDING_MAX {
+            continue;
+        }
+        if winner.sent.iter().any(|sent| sent.id == id) {
+            continue;
+        }
+        pending.request.profile = profile;
+        pending.asked = false;
+        if !pending.stopped {
+            let due_ms = pending.request.at_ms.max(now_ms);
+            pending.timer = Some(step.schedule(due_ms, &MessageDue { profile, id }));
+        }
+        winner.pending.push(pending);
+    }
+}

@@ -1,0 +1,4 @@
+//! The messaging agent and the gate in front of it.
+
+mod stage;
+mod way;

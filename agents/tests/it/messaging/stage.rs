@@ -1,0 +1,130 @@
+//! A troupe whose messages are delivered to nobody.
+
+use std::sync::Arc;
+
+use impresario_agents::{
+    campaigns::{Autonomy, Budget, CampaignStarted, Plan, PlanTrigger, RewardSpec, Strategy},
+    content::{Offer, OfferDefined, Template, TemplateDefined},
+    troupe,
+    vocabulary::{
+        Channel, Deliver, Delivered, IdentifierKind, MessageClass, MessageId, MessageRequested, Millis, ProfileId,
+        Tracked,
+    },
+};
+use impresario_runtime::{Driver, store::Journal};
+use serde_json::{Value, json};
+
+use crate::support::{START, With, event, journal, node};
+
+pub(super) const HOUR_MS: Millis = 3_600_000;
+/// Noon of the first day.
+pub(super) const NOON: Millis = START + 12 * HOUR_MS;
+
+pub(super) fn delivering(workers: usize) -> impresario_runtime::Troupe {
+    troupe(workers).effect(|deliver: Deliver, _| async move {
+        let Deliver { id, profile, campaign, channel, .. } = deliver;
+        Ok(Delivered { id, profile, campaign, channel, failed: None })
+    })
+}
+
+/// A driver at noon, with a template and an offer for all channels.
+pub(super) fn at_noon() -> Driver {
+    on(&journal(), NOON)
+}
+
+pub(super) fn on(journal: &Arc<Journal>, now_ms: Millis) -> Driver {
+    let mut driver = Driver::start(Arc::clone(journal), delivering(2), [7; 32], now_ms).unwrap();
+    driver.say(TemplateDefined { id: "hello".into(), template: template() }).unwrap();
+    driver.say(OfferDefined { id: "ten".into(), offer: offer() }).unwrap();
+    driver.settle().unwrap();
+    driver
+}
+
+fn template() -> Template {
+    serde_json::from_value(json!({
+        "name": "Hello",
+        "email": {
+            "subject": "For {{ person.first_name }}",
+            "html": "<p>Hello {{ person.first_name }}, {{ offer.percent }}% off</p>",
+            "text": "Hello {{ person.first_name | default: 'you' }}, you made {{ features.orders }} orders",
+        },
+        "sms": { "text": "{{ person.first_name }}: {{ offer.percent }}% off until {{ offer.valid_until | date: '%H:%M' }}" },
+        "push": { "title": "{{ person.first_name }}", "body": "Come back to {{ context.product.name }}" },
+    }))
+    .unwrap()
+}
+
+fn offer() -> Offer {
+    serde_json::from_value(json!({ "name": "Ten off", "percent": 10, "code": "TEN", "valid_minutes": 360 })).unwrap()
+}
+
+pub(super) fn sms_only() -> TemplateDefined {
+    let template = serde_json::from_value(json!({ "name": "Hello", "sms": { "text": "Hello" } })).unwrap();
+    TemplateDefined { id: "short".into(), template }
+}
+
+pub(super) fn identify(user: &str, at_ms: Millis, traits: &Value) -> Tracked {
+    let id = format!("identify {user} {at_ms} {traits}");
+    event(impresario_agents::vocabulary::EventKind::Identify, &id, at_ms).user(user).properties(traits)
+}
+
+/// Somebody who can be reached by everything and has agreed to it.
+pub(super) fn anna(driver: &mut Driver) -> ProfileId {
+    let traits = json!({
+        "first_name": "Anna", "email": "Anna@Example.test", "phone": "+48 600 100 200",
+        "consent": ["email", "sms", "push"],
+    });
+    let device = json!({ "device": { "token": "token-1" } });
+    driver.say(identify("anna", driver.now_ms(), &traits).context(&device)).unwrap();
+    driver.settle().unwrap();
+    node(IdentifierKind::UserId, "anna")
+}
+
+pub(super) fn request(profile: ProfileId, name: &str, channel: Channel, at_ms: Millis) -> MessageRequested {
+    MessageRequested {
+        id: MessageId::of(name.as_bytes(), 0),
+        profile,
+        class: MessageClass::Marketing,
+        campaign: None,
+        decision: None,
+        template: "hello".into(),
+        offer: Some("ten".into()),
+        channel,
+        topic: None,
+        at_ms,
+        until_ms: None,
+        context: Value::Null,
+        because: "test".into(),
+    }
+}
+
+pub(super) fn plan(goal: &str, holdout_share: f64) -> CampaignStarted {
+    let plan = Plan {
+        goal: goal.into(),
+        audience: "everybody".into(),
+        trigger: PlanTrigger::Audience { every_ms: 24 * HOUR_MS },
+        arms: Vec::new(),
+        topic: None,
+        journey: None,
+        reward: RewardSpec {
+            conversion: 1.0,
+            revenue: 0.0,
+            click: 0.0,
+            open: 0.0,
+            unsubscribe: 0.0,
+            complaint: 0.0,
+            event: None,
+            currency: "EUR".into(),
+        },
+        attribution_ms: 24 * HOUR_MS,
+        exploration_floor: 0.01,
+        holdout_share,
+        random_share: 0.1,
+        budget: Budget::default(),
+        blast_radius: 1_000,
+        costs_micros: Vec::new(),
+        autonomy: Autonomy::Autonomous,
+        strategy: Strategy::Learn,
+    };
+    CampaignStarted { campaign: goal.into(), plan }
+}
