@@ -8,6 +8,7 @@ pub mod allocator;
 mod app;
 mod backups;
 pub mod bench;
+mod channels;
 pub mod cli;
 pub mod config;
 mod control;

@@ -8,7 +8,7 @@
 mod connection;
 mod signal;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use impresario_agents::Casting;
 use impresario_runtime::{Host, RuntimeError, WallClock};
@@ -21,6 +21,7 @@ use tokio::{
 use self::signal::{Signals, end_at_once};
 use crate::{
     app::{App, DirectoryClock},
+    channels,
     config::Config,
     control,
     directory::DataDirectory,
@@ -85,6 +86,7 @@ pub fn run(
         let address = listener.local_addr().map_err(|error| ServerError::Listen { address, error })?;
         let DataDirectory { journal, seed } = directory;
         let troupe = config.storage.govern(casting(config.agents.workers)).states_in_memory(config.agents.states_max);
+        let troupe = channels::perform(troupe, Path::new(&config.data), clock.shared());
         let host = Host::start(journal, troupe, seed, clock.shared(), config.agents.threads)?;
         let app = Arc::new(App::new(host, clock, config, ring, &seed)?);
         // Whoever is told that it runs may tell it to stop at once.
