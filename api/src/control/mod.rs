@@ -21,6 +21,7 @@ mod proposals;
 mod retention;
 mod say;
 mod segments;
+mod sending;
 mod sources;
 
 use std::sync::Arc;

@@ -78,6 +78,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(campaigns::router())
         .merge(decisions::router())
         .merge(content::router())
+        .merge(super::sending::router())
         .merge(agents::router())
         .merge(letters::router())
         .merge(sources::router())
