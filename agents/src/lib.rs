@@ -3,6 +3,7 @@
 pub mod analytics;
 pub mod campaigns;
 pub mod content;
+pub mod crm;
 pub mod gate;
 pub mod goals;
 pub mod holdout;
@@ -47,6 +48,7 @@ pub fn troupe(workers: usize) -> Troupe {
         .agent(situation::ChannelWatch)
         .agent_with_workers(journeys::Journeys, workers)
         .agent(journeys::JourneyCounts)
+        .agent_with_workers(crm::Crm, workers)
         .agent(suppression::Suppressions)
         .agent(content::Library)
         .agent_with_workers(messaging::Messaging, workers)

@@ -63,6 +63,16 @@ impl Definitions {
         journeys.filter_map(|(id, versions)| Some((&**id, versions.versions.last()?)))
     }
 
+    /// How many journeys there have been, removed ones included.
+    pub fn len(&self) -> usize {
+        self.journeys.len()
+    }
+
+    /// Whether there has never been one.
+    pub fn is_empty(&self) -> bool {
+        self.journeys.is_empty()
+    }
+
     /// A journey with all its versions, also a removed one.
     pub fn get(&self, id: &str) -> Option<&Versions> {
         self.journeys.get(id)

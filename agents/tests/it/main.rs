@@ -4,6 +4,7 @@
 
 mod analytics;
 mod campaigns;
+mod crm;
 mod erasure;
 mod journeys;
 mod messaging;

@@ -19,8 +19,8 @@ use utoipa::{
 use utoipa_axum::router::OpenApiRouter;
 
 use super::{
-    accounts, agents, backups, campaigns, content, decisions, erasures, goals, health, identities, keys, letters,
-    metrics, profiles, proposals, retention, segments, sources,
+    accounts, agents, backups, campaigns, content, crm, decisions, erasures, goals, health, identities, journeys, keys,
+    letters, metrics, profiles, proposals, retention, segments, situations, sources,
 };
 use crate::{app::App, ingest::handlers};
 
@@ -43,6 +43,9 @@ use crate::{app::App, ingest::handlers};
         (name = "goals", description = "What is wanted, and what is proposed for it"),
         (name = "campaigns", description = "What runs, what it learned, and why it decided so"),
         (name = "content", description = "What is said to people: templates in Liquid, and offers"),
+        (name = "journeys", description = "What is done with people over days, waiting for what they do"),
+        (name = "situations", description = "Significant changes as they happen"),
+        (name = "crm", description = "Leads, deals, and tasks for people"),
         (name = "agents", description = "The troupe at work"),
         (name = "sources", description = "What came of each source's events"),
         (name = "keys", description = "Who may do what"),
@@ -79,6 +82,9 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(decisions::router())
         .merge(content::router())
         .merge(super::sending::router())
+        .merge(journeys::router())
+        .merge(situations::router())
+        .merge(crm::router())
         .merge(agents::router())
         .merge(letters::router())
         .merge(sources::router())
