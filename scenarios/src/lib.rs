@@ -1,6 +1,7 @@
 //! Scenarios: what people do, what goes wrong, and what must come of it, as files a marketer can read.
 
 mod answers;
+mod compare;
 mod diff;
 mod error;
 mod format;

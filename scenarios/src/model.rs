@@ -32,8 +32,48 @@ pub struct Scenario {
     pub(crate) actions: Vec<Planned>,
     pub(crate) faults: Faults,
     pub(crate) always: Vec<Invariant>,
+    /// What its orders are compared with.
+    pub(crate) compare: Option<Compare>,
+    /// How thoroughly it is put to the proof.
+    pub(crate) proof: Proof,
     /// Hundredths that offers take off, by offer.
     pub(crate) discounts: BTreeMap<String, f64>,
+}
+
+/// How thoroughly a scenario is put to the proof.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Proof {
+    /// In every way there is.
+    #[default]
+    Whole,
+    /// Run again, and once with a crash: for scenarios of many people.
+    Short,
+}
+
+/// The same world with another policy, or with none.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Variant {
+    /// What was learned decides.
+    Policy,
+    /// Nothing is sent.
+    Twin,
+    /// Chance decides.
+    Uniform,
+    /// The arm that is best for all people together, by their hidden ways.
+    BestArm(u16),
+    /// Chance decides until so many rewards, then the arm that did best.
+    Ab(u32),
+}
+
+/// By how much there must be more orders than in other variants, of all seeds together.
+#[derive(Clone, Debug)]
+pub(crate) struct Compare {
+    pub(crate) seeds: Vec<u64>,
+    pub(crate) twin: Option<f64>,
+    pub(crate) uniform: Option<f64>,
+    pub(crate) best_arm: Option<f64>,
+    pub(crate) ab: Option<(u32, f64)>,
 }
 
 /// One person of the scenario.

@@ -9,8 +9,9 @@ use impresario_agents::Casting;
 use serde::Serialize;
 
 use crate::{
-    Crash, EngineChoice, Metrics, Outcome, RunOptions, Scenario, ScenarioError, diff,
+    Crash, EngineChoice, Metrics, Outcome, RunOptions, Scenario, ScenarioError, compare, diff,
     format::{Chance, FILE_BYTES_MAX},
+    model::Proof,
     play::state::without_since,
     run,
 };
@@ -152,12 +153,18 @@ pub fn replay(file: &Path, options: &ReplayOptions) -> Result<ScenarioReport, Sc
     let first = run(&scenario, &plain)?;
     let (golden, trace_diff) = golden(&golden_path(file, &scenario), &first.trace, options.bless)?;
     let mut checks = Vec::new();
-    if !options.once {
+    if !options.once && scenario.compare.is_some() {
+        checks.push(compare::compared(file, &scenario, &plain, &first)?);
+    }
+    if !options.once && scenario.proof == Proof::Short {
+        checks.push(same_digest("run again", &scenario, &plain, &first));
+        checks.push(crashes(&scenario, &plain, &first, (0, 1)));
+    } else if !options.once {
         checks.push(same_digest("run again", &scenario, &plain, &first));
         checks.push(on_sled(&scenario, &plain, &first));
         checks.push(other_workers(&scenario, &plain, &first));
         checks.push(shuffled(&scenario, &plain, &first, options.shuffles));
-        checks.push(crashes(&scenario, &plain, &first, options.crashes));
+        checks.push(crashes(&scenario, &plain, &first, (CRASHES_IN_A_ROW, options.crashes)));
     }
     let well = first.failures.is_empty() && checks.iter().all(|check| check.differences.is_empty());
     Ok(ScenarioReport {
@@ -244,15 +251,13 @@ fn shuffled(scenario: &Scenario, plain: &RunOptions, first: &Outcome, count: u64
     check
 }
 
-fn crashes(scenario: &Scenario, plain: &RunOptions, first: &Outcome, samples: usize) -> Check {
+fn crashes(scenario: &Scenario, plain: &RunOptions, first: &Outcome, (in_a_row, samples): (u64, usize)) -> Check {
     let mut check = Check { what: "crash after a commit".into(), runs: 0, differences: Vec::new() };
     let commits = first.metrics.commits;
-    let mut places: BTreeSet<u64> = (1..=commits.min(CRASHES_IN_A_ROW)).collect();
+    let mut places: BTreeSet<u64> = (1..=commits.min(in_a_row)).collect();
     let mut chance = Chance::new(scenario.seed, "crashes", 0);
-    let later = commits.saturating_sub(CRASHES_IN_A_ROW);
-    places.extend(
-        (0..samples).map(|_| CRASHES_IN_A_ROW + 1 + chance.below(later as i64) as u64).filter(|k| *k <= commits),
-    );
+    let later = commits.saturating_sub(in_a_row);
+    places.extend((0..samples).map(|_| in_a_row + 1 + chance.below(later as i64) as u64).filter(|k| *k <= commits));
     let (mut reached, wanted) = (0, places.len());
     for after_commit in places {
         // In turn as a power cut leaves it, as a `kill -9` does, and after a while of being down.

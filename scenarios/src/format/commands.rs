@@ -1,8 +1,9 @@
 //! What operators, providers and programs say beside customers' events.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use impresario_agents::{
+    content::{Offer, OfferDefined, Template, TemplateDefined, check_offer, check_template},
     journeys::{Journey, JourneyDefined, check_journey},
     vocabulary::{
         Channel, MessageClass, MessageId, MessageRequested, Millis, SendingResumed, SendingStopped, StopScope,
@@ -30,15 +31,54 @@ const OPERATOR: &str = "operator";
 
 /// Templates, offers, journeys and the messaging policy that are there from the start.
 pub(crate) fn say_content(file: &File, at_ms: Millis, planned: &mut Vec<Planned>) -> Result<(), FormatError> {
-    for (what, content) in [("templates", &file.templates), ("offers", &file.offers)] {
-        if let Some(spanned) = content.values().next() {
-            return Err(wrong(spanned, format!("`{what}`: no agent takes them yet")));
-        }
+    define_templates(&file.templates, at_ms, planned)?;
+    for (id, spanned) in &file.offers {
+        let offer: Offer = read(id, spanned)?;
+        check_offer(&offer).map_err(|why| wrong(spanned, format!("offer `{id}`: {why}")))?;
+        say(
+            Saying::new(format!("define offer {id}"), OfferDefined { id: id.as_str().into(), offer }),
+            spanned,
+            at_ms,
+            planned,
+        );
     }
     if let Some(gate) = &file.gate {
         return Err(wrong(gate, "`gate`: no agent takes it yet"));
     }
     define_journeys(&file.journeys, at_ms, planned)
+}
+
+/// A template as the API takes it; its name in the file is its id.
+pub(crate) fn define_templates(
+    templates: &IndexMap<String, Spanned<Map<String, Value>>>,
+    at_ms: Millis,
+    planned: &mut Vec<Planned>,
+) -> Result<(), FormatError> {
+    for (id, spanned) in templates {
+        let template: Template = read(id, spanned)?;
+        check_template(&template).map_err(|why| wrong(spanned, format!("template `{id}`: {why}")))?;
+        say(
+            Saying::new(format!("define template {id}"), TemplateDefined { id: id.as_str().into(), template }),
+            spanned,
+            at_ms,
+            planned,
+        );
+    }
+    Ok(())
+}
+
+fn say<T>(saying: Saying, place: &Spanned<T>, at_ms: Millis, planned: &mut Vec<Planned>) {
+    planned.push(Planned { at_ms, line: place.referenced.line(), action: Action::Say(saying) });
+}
+
+/// What offers take off a price, in hundredths.
+pub(crate) fn discounts(file: &File) -> Result<BTreeMap<String, f64>, FormatError> {
+    let mut discounts = BTreeMap::new();
+    for (id, spanned) in &file.offers {
+        let offer: Offer = read(id, spanned)?;
+        discounts.extend(offer.percent.map(|percent| (id.clone(), percent)));
+    }
+    Ok(discounts)
 }
 
 /// A journey as the API takes it; its name in the file is its id.
@@ -51,8 +91,7 @@ pub(crate) fn define_journeys(
         let journey: Journey = read(id, spanned)?;
         check_journey(id, &journey).map_err(|why| wrong(spanned, format!("journey `{id}`: {why}")))?;
         let defined = JourneyDefined { id: id.as_str().into(), journey };
-        let action = Action::Say(Saying::new(format!("define journey {id}"), defined));
-        planned.push(Planned { at_ms, line: spanned.referenced.line(), action });
+        say(Saying::new(format!("define journey {id}"), defined), spanned, at_ms, planned);
     }
     Ok(())
 }
@@ -62,6 +101,12 @@ fn read<T: DeserializeOwned>(id: &str, spanned: &Spanned<Map<String, Value>>) ->
     let mut members = spanned.value.clone();
     members.entry("name").or_insert_with(|| id.into());
     serde_json::from_value(Value::Object(members)).map_err(|error| wrong(spanned, format!("`{id}`: {error}")))
+}
+
+/// The kill switch.
+pub(crate) fn stop_everything() -> Saying {
+    let stopped = SendingStopped { scope: StopScope::Everything, by: OPERATOR.into(), why: "a twin".into() };
+    Saying::new("stop for the twin", stopped)
 }
 
 /// What an entry of the timeline has operators, providers and programs say.
@@ -85,19 +130,19 @@ pub(crate) fn commands(
         let action = Action::Answer { goal, approved: false, why };
         planned.push(Planned { at_ms, line: reject.referenced.line(), action });
     }
-    let mut say = |line: u64, saying: Saying| planned.push(Planned { at_ms, line, action: Action::Say(saying) });
+    let mut say_at = |line: u64, saying: Saying| planned.push(Planned { at_ms, line, action: Action::Say(saying) });
     if let Some(scope) = &entry.stop {
         let stopped =
             SendingStopped { scope: self::scope(scope)?, by: OPERATOR.into(), why: "as the scenario says".into() };
-        say(scope.referenced.line(), Saying::new(format!("stop {:?}", stopped.scope), stopped));
+        say_at(scope.referenced.line(), Saying::new(format!("stop {:?}", stopped.scope), stopped));
     }
     if let Some(scope) = &entry.resume {
         let resumed = SendingResumed { scope: self::scope(scope)?, by: OPERATOR.into() };
-        say(scope.referenced.line(), Saying::new(format!("resume {:?}", resumed.scope), resumed));
+        say_at(scope.referenced.line(), Saying::new(format!("resume {:?}", resumed.scope), resumed));
     }
     for message in &entry.messages {
         for requested in self::messages(message, at_ms, cast)? {
-            say(message.referenced.line(), Saying::new(format!("message {}", requested.id), requested));
+            say_at(message.referenced.line(), Saying::new(format!("message {}", requested.id), requested));
         }
     }
     for receipt in &entry.receipts {

@@ -5,6 +5,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use serde_saphyr::Spanned;
 
+use crate::model::Proof;
+
 use super::messages::{
     AnswersFile, ExpectDecisionFile, ExpectGoalFile, ExpectJourneyFile, ExpectMessageFile, ExpectNoMessageFile,
     ExpectProposalFile, ExpectSituationFile, InvariantFile, MessageFile, ReceiptFile, RejectFile, ScopeFile,
@@ -35,6 +37,27 @@ pub(crate) struct File {
     pub(crate) faults: FaultsFile,
     #[serde(default)]
     pub(crate) always: Vec<Spanned<InvariantFile>>,
+    pub(crate) compare: Option<Spanned<CompareFile>>,
+    #[serde(default)]
+    pub(crate) proof: Proof,
+}
+
+/// What the policy's orders are compared with, and by how much there must be more of them.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CompareFile {
+    pub(crate) seeds: Vec<u64>,
+    pub(crate) twin: Option<Spanned<String>>,
+    pub(crate) uniform: Option<Spanned<String>>,
+    pub(crate) best_arm: Option<Spanned<String>>,
+    pub(crate) ab: Option<Spanned<AbFile>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AbFile {
+    pub(crate) rewards: u32,
+    pub(crate) by: Spanned<String>,
 }
 
 /// One named person, or a whole population.
@@ -95,6 +118,10 @@ pub(crate) struct TimelineFile {
     pub(crate) define_segment: IndexMap<String, Spanned<Map<String, Value>>>,
     #[serde(default)]
     pub(crate) set_goal: IndexMap<String, Spanned<Map<String, Value>>>,
+    #[serde(default)]
+    pub(crate) define_template: IndexMap<String, Spanned<Map<String, Value>>>,
+    #[serde(default)]
+    pub(crate) define_journey: IndexMap<String, Spanned<Map<String, Value>>>,
     pub(crate) erase: Option<Spanned<OneOrMore>>,
     #[serde(default)]
     pub(crate) unmerge: Vec<Spanned<String>>,

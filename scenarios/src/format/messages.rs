@@ -270,7 +270,7 @@ pub(crate) fn channel_of(name: &str) -> Option<Channel> {
 }
 
 /// A share such as `30%` or `0.5%`, from 0 to 1.
-fn share(text: &Spanned<String>) -> Result<f64, FormatError> {
+pub(crate) fn share(text: &Spanned<String>) -> Result<f64, FormatError> {
     let number = text.value.strip_suffix('%').and_then(|digits| digits.trim_end().parse::<f64>().ok());
     let number = number.filter(|share| (0.0..=100.0).contains(share));
     let number = number.ok_or_else(|| wrong(text, format!("`{}` is not a share; write `0%` to `100%`", text.value)))?;

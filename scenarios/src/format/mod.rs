@@ -17,7 +17,7 @@ pub(crate) use people::pick;
 
 use serde_saphyr::{Location, Spanned};
 
-use crate::{FormatError, Scenario};
+use crate::{FormatError, Scenario, model::Variant};
 
 /// Bytes of a scenario file at most.
 pub(crate) const FILE_BYTES_MAX: usize = 1 << 20;
@@ -32,17 +32,30 @@ impl Scenario {
     /// # Errors
     /// The first thing that is wrong, with its line and column.
     pub fn parse(text: &str) -> Result<Self, FormatError> {
+        plan::plan(&Self::file(text)?, None)
+    }
+
+    /// The same world by another seed and with another policy; nothing is expected of it.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub(crate) fn parse_variant(text: &str, seed: u64, variant: &Variant) -> Result<Self, FormatError> {
+        let mut file = Self::file(text)?;
+        file.seed = seed;
+        plan::plan(&file, Some(variant))
+    }
+
+    fn file(text: &str) -> Result<file::File, FormatError> {
         if text.len() > FILE_BYTES_MAX {
             let what = format!("the file has {} bytes, more than {FILE_BYTES_MAX}", text.len());
             return Err(FormatError { line: 1, column: 1, what });
         }
         let options = serde_saphyr::options! { strict_booleans: true };
-        let file: file::File = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| {
             let location = error.location().unwrap_or(Location::UNKNOWN);
             let what = plain(&error.without_snippet().to_string());
             FormatError { line: location.line(), column: location.column(), what }
-        })?;
-        plan::plan(&file)
+        })
     }
 }
 

@@ -1,20 +1,20 @@
 //! From the file to what happens, in order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use impresario_agents::{profiles::node_of, vocabulary::ProfileId};
 use jiff::Zoned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use serde_saphyr::Spanned;
 
 use super::{
     EVENTS_MAX,
-    commands::{commands, say_content},
+    commands::{commands, define_journeys, define_templates, discounts, say_content, stop_everything},
     events::{events, known},
     expectations::expectation,
     faults::faults,
-    file::{File, TimelineFile},
-    messages::invariant,
+    file::{CompareFile, File, TimelineFile},
+    messages::{self, invariant},
     people::{self, Cast},
     read_at,
     time::Calendar,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     FormatError, Scenario,
-    model::{Action, Planned},
+    model::{Action, Compare, Faults, Planned, Variant},
     play::world::Standing,
 };
 
@@ -31,10 +31,12 @@ use crate::{
 struct Segments {
     names: BTreeSet<String>,
     goals: BTreeSet<String>,
+    /// Put into goals that act, where another policy is tried.
+    strategy: Option<Value>,
     standing: Standing,
 }
 
-pub(crate) fn plan(file: &File) -> Result<Scenario, FormatError> {
+pub(crate) fn plan(file: &File, variant: Option<&Variant>) -> Result<Scenario, FormatError> {
     check_name(&file.scenario)?;
     let start: Zoned = read_at(&file.start, |text| {
         text.parse().map_err(|_| {
@@ -47,6 +49,10 @@ pub(crate) fn plan(file: &File) -> Result<Scenario, FormatError> {
     let mut cast = people::cast(&file.people, file.seed, &calendar)?;
     let mut segments = Segments::default();
     let mut planned = Vec::new();
+    segments.strategy = variant.and_then(strategy);
+    if variant == Some(&Variant::Twin) {
+        planned.push(Planned { at_ms: start_ms, line: 0, action: Action::Say(stop_everything()) });
+    }
     say_content(file, start_ms, &mut planned)?;
     define(&file.segments, start_ms, &mut segments, &mut planned)?;
     set_goals(&file.goals, start_ms, &mut segments, &mut planned)?;
@@ -67,10 +73,16 @@ pub(crate) fn plan(file: &File) -> Result<Scenario, FormatError> {
         return Err(wrong(&file.scenario, "nothing is expected: the scenario could not fail"));
     }
     let calendar = Calendar::new(start);
-    let faults = faults(&file.faults, &calendar)?;
+    let mut faults = faults(&file.faults, &calendar)?;
+    let compare = file.compare.as_ref().map(compare).transpose()?;
     let mut always = file.always.iter().map(invariant).collect::<Result<Vec<_>, _>>()?;
     always.sort_unstable();
     always.dedup();
+    if variant.is_some() {
+        planned.retain(|planned| !matches!(planned.action, Action::Expect(_)));
+        always.clear();
+        faults = Faults::default();
+    }
     let Cast { people, names, .. } = cast;
     Ok(Scenario {
         name: file.scenario.value.clone(),
@@ -82,8 +94,30 @@ pub(crate) fn plan(file: &File) -> Result<Scenario, FormatError> {
         actions: planned,
         faults,
         always,
-        discounts: BTreeMap::new(),
+        compare,
+        proof: file.proof,
+        discounts: discounts(file)?,
     })
+}
+
+fn strategy(variant: &Variant) -> Option<Value> {
+    match variant {
+        Variant::Policy | Variant::Twin => None,
+        Variant::Uniform => Some(json!("uniform")),
+        Variant::BestArm(arm) => Some(json!({ "fixed": arm })),
+        Variant::Ab(rewards) => Some(json!({ "ab_then_commit": { "rewards": rewards } })),
+    }
+}
+
+fn compare(spanned: &Spanned<CompareFile>) -> Result<Compare, FormatError> {
+    let CompareFile { seeds, twin, uniform, best_arm, ab } = &spanned.value;
+    if seeds.is_empty() || seeds.len() > 20 {
+        return Err(wrong(spanned, "`seeds` are 1 to 20 whole numbers"));
+    }
+    let by = |by: &Option<Spanned<String>>| by.as_ref().map(messages::share).transpose();
+    let (twin, uniform, best_arm) = (by(twin)?, by(uniform)?, by(best_arm)?);
+    let ab = ab.as_ref().map(|ab| Ok((ab.value.rewards, messages::share(&ab.value.by)?))).transpose()?;
+    Ok(Compare { seeds: seeds.clone(), twin, uniform, best_arm, ab })
 }
 
 fn check_name(name: &Spanned<String>) -> Result<(), FormatError> {
@@ -105,6 +139,8 @@ fn timeline(
     let at_ms = read_at(at, |text| calendar.go_to(text))?;
     let before = planned.len();
     commands(&entry.value, at_ms, (cast, &segments.goals), planned)?;
+    define_templates(&entry.value.define_template, at_ms, planned)?;
+    define_journeys(&entry.value.define_journey, at_ms, planned)?;
     define(define_segment, at_ms, segments, planned)?;
     set_goals(set_goal, at_ms, segments, planned)?;
     for event in said {
@@ -165,7 +201,11 @@ fn set_goals(
     planned: &mut Vec<Planned>,
 ) -> Result<(), FormatError> {
     for (name, goal) in file {
-        let json = Value::Object(goal.value.clone());
+        let mut members = goal.value.clone();
+        if let Some(strategy) = segments.strategy.as_ref().filter(|_| members.contains_key("templates")) {
+            members.insert("strategy".into(), strategy.clone());
+        }
+        let json = Value::Object(members);
         segments.standing.goal(name, &json).map_err(|why| wrong(goal, format!("goal `{name}`: {why}")))?;
         segments.names.insert(name.clone());
         segments.goals.insert(name.clone());

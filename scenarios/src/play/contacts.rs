@@ -133,7 +133,7 @@ impl Contacts {
             }
             MessageRefused::NAME => {
                 let MessageRefused { profile, channel, by, .. } = entry.decode(MessageRefused::VERSION)?;
-                let what = format!("gets no {}: {} ({})", of(*channel), by.guard, by.why);
+                let what = format!("does not get {}: {} ({})", of(*channel), by.guard, by.why);
                 let (channel, by) = (Some(*channel), by.clone());
                 self.refused.push(Refused { at_ms: entry.at_ms, profile: *profile, channel, by });
                 Told::Person(*profile, what)
@@ -205,8 +205,13 @@ impl Contacts {
             GoalProgress::NAME => {
                 let GoalProgress { goal, value, baseline, people, reached, .. } =
                     entry.decode(GoalProgress::VERSION)?;
-                let reached = if *reached { ", reached" } else { "" };
-                Told::Everybody(format!("goal {goal} is at {value:.3} (was {baseline:.3}) of {people}{reached}"))
+                match reached {
+                    true => {
+                        Told::Everybody(format!("goal {goal} is reached: {value:.3}, from {baseline:.3}, of {people}"))
+                    }
+                    // It is measured every hour in which anything happens.
+                    false => Told::Nothing,
+                }
             }
             impresario_agents::campaigns::CampaignEnded::NAME => {
                 let ended: &impresario_agents::campaigns::CampaignEnded = entry.decode(1)?;

@@ -98,6 +98,9 @@ pub struct Outcome {
     pub digest: String,
     /// Figures of the run.
     pub metrics: Metrics,
+    /// The arm that is best for all people together by their hidden ways, of the last plan that started.
+    #[serde(skip)]
+    pub(crate) best_arm: Option<u16>,
 }
 
 /// Figures of a run.
@@ -123,6 +126,10 @@ pub struct Metrics {
     pub dead_letters: u64,
     /// Expectations checked.
     pub expectations: u64,
+    /// Messages sent.
+    pub messages: u64,
+    /// Orders made.
+    pub orders: u64,
     /// How long it lasted in the scenario's own time.
     pub lasted_ms: Millis,
 }
@@ -546,12 +553,35 @@ impl<'a> Run<'a> {
             entered: facts.entered,
             left: facts.left,
             dead_letters: facts.dead_letters,
+            messages: facts.contacts.order.len() as u64,
+            orders: facts.orders,
             lasted_ms: end_ms - self.scenario.start_ms,
             ..self.metrics
         };
         let scenario = self.scenario.name.clone();
-        Ok(Outcome { scenario, failures: self.failures, trace: self.seen.trace(), state, digest, metrics })
+        let best_arm = best_arm(self.scenario, &self.seen.facts.contacts);
+        let trace = self.seen.trace();
+        Ok(Outcome { scenario, failures: self.failures, trace, state, digest, metrics, best_arm })
     }
+}
+
+/// The number of the arm that all people together would buy most by.
+fn best_arm(scenario: &Scenario, contacts: &super::contacts::Contacts) -> Option<u16> {
+    let plan = contacts.plans.values().next_back()?;
+    let mut best: Option<(f64, u16)> = None;
+    for (number, arm) in (1..).zip(&plan.arms) {
+        let ways = scenario.people.iter().filter_map(|person| person.answers.as_ref()?.at(scenario.start_ms));
+        let of = |ways: &crate::answers::Ways| {
+            let (template, offer) = (&*arm.template, arm.offer.as_deref());
+            let hour = usize::from(arm.hour.unwrap_or(12));
+            ways.buys * ways.fit(crate::answers::Seen { channel: arm.channel, template, offer, hour, of_late: 0 })
+        };
+        let sum: f64 = ways.map(of).sum();
+        if best.is_none_or(|(known, _)| sum > known) {
+            best = Some((sum, number));
+        }
+    }
+    best.map(|(_, number)| number)
 }
 
 /// BLAKE3 of every entry, names in place of their numbers, and of the final state.

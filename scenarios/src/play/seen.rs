@@ -55,6 +55,8 @@ pub(crate) struct Facts {
     pub(crate) entered: u64,
     pub(crate) left: u64,
     pub(crate) dead_letters: u64,
+    /// Orders made.
+    pub(crate) orders: u64,
 }
 
 impl Facts {
@@ -71,6 +73,7 @@ impl Facts {
             entered: 0,
             left: 0,
             dead_letters: 0,
+            orders: 0,
         }
     }
 }
@@ -274,6 +277,7 @@ impl Seen {
     fn tracked(&mut self, entry: &Entry, tracked: &Tracked) {
         self.facts.events += 1;
         self.facts.ledger.tracked(tracked);
+        self.facts.orders += u64::from(tracked.name.as_str() == "Order Completed");
         if let Some(first) = self.facts.message_ids.insert(tracked.message_id.as_str().into(), entry.seq) {
             self.facts.twice.push((first, entry.seq));
         }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use impresario_agents::{
-    goals::{Goal, GoalEnded, GoalSet},
+    goals::{Goal, GoalEnded, GoalSet, missing},
     identity::{Cap, IdentifierQuarantined, IdentifierReleased, Identity, IdentityConflict, UnmergeAsked},
     profiles::Profiles,
     rhythm::RhythmFitted,
@@ -60,6 +60,9 @@ impl Standing {
             members.entry("name").or_insert_with(|| name.into());
         }
         let goal: Goal = serde_json::from_value(json).map_err(|error| error.to_string())?;
+        if let Some(first) = missing(&goal).first() {
+            return Err(format!("`{}`: {}", first.field, first.why));
+        }
         self.add(&goal.segment(name))?;
         Ok(GoalSet { id: name.into(), goal })
     }
