@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use impresario_agents::{
     content::{Offer, OfferDefined, Template, TemplateDefined, check_offer, check_template},
+    gate::{GatePolicy, GatePolicySet, check_policy},
     journeys::{Journey, JourneyDefined, check_journey},
     vocabulary::{
         Channel, MessageClass, MessageId, MessageRequested, Millis, SendingResumed, SendingStopped, StopScope,
@@ -43,7 +44,10 @@ pub(crate) fn say_content(file: &File, at_ms: Millis, planned: &mut Vec<Planned>
         );
     }
     if let Some(gate) = &file.gate {
-        return Err(wrong(gate, "`gate`: no agent takes it yet"));
+        let policy: GatePolicy = serde_json::from_value(Value::Object(gate.value.clone()))
+            .map_err(|error| wrong(gate, format!("`gate`: {error}")))?;
+        check_policy(&policy).map_err(|why| wrong(gate, format!("`gate`: {why}")))?;
+        say(Saying::new("gate", GatePolicySet { policy }), gate, at_ms, planned);
     }
     define_journeys(&file.journeys, at_ms, planned)
 }
