@@ -47,7 +47,7 @@ pub(crate) enum Proof {
     /// In every way there is.
     #[default]
     Whole,
-    /// Run again, and once with a crash: for scenarios of many people.
+    /// Run again: for scenarios of many people.
     Short,
 }
 

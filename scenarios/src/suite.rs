@@ -158,13 +158,12 @@ pub fn replay(file: &Path, options: &ReplayOptions) -> Result<ScenarioReport, Sc
     }
     if !options.once && scenario.proof == Proof::Short {
         checks.push(same_digest("run again", &scenario, &plain, &first));
-        checks.push(crashes(&scenario, &plain, &first, (0, 1)));
     } else if !options.once {
         checks.push(same_digest("run again", &scenario, &plain, &first));
         checks.push(on_sled(&scenario, &plain, &first));
         checks.push(other_workers(&scenario, &plain, &first));
         checks.push(shuffled(&scenario, &plain, &first, options.shuffles));
-        checks.push(crashes(&scenario, &plain, &first, (CRASHES_IN_A_ROW, options.crashes)));
+        checks.push(crashes(&scenario, &plain, &first, options.crashes));
     }
     let well = first.failures.is_empty() && checks.iter().all(|check| check.differences.is_empty());
     Ok(ScenarioReport {
@@ -251,13 +250,15 @@ fn shuffled(scenario: &Scenario, plain: &RunOptions, first: &Outcome, count: u64
     check
 }
 
-fn crashes(scenario: &Scenario, plain: &RunOptions, first: &Outcome, (in_a_row, samples): (u64, usize)) -> Check {
+fn crashes(scenario: &Scenario, plain: &RunOptions, first: &Outcome, samples: usize) -> Check {
     let mut check = Check { what: "crash after a commit".into(), runs: 0, differences: Vec::new() };
     let commits = first.metrics.commits;
-    let mut places: BTreeSet<u64> = (1..=commits.min(in_a_row)).collect();
+    let mut places: BTreeSet<u64> = (1..=commits.min(CRASHES_IN_A_ROW)).collect();
     let mut chance = Chance::new(scenario.seed, "crashes", 0);
-    let later = commits.saturating_sub(in_a_row);
-    places.extend((0..samples).map(|_| in_a_row + 1 + chance.below(later as i64) as u64).filter(|k| *k <= commits));
+    let later = commits.saturating_sub(CRASHES_IN_A_ROW);
+    places.extend(
+        (0..samples).map(|_| CRASHES_IN_A_ROW + 1 + chance.below(later as i64) as u64).filter(|k| *k <= commits),
+    );
     let (mut reached, wanted) = (0, places.len());
     for after_commit in places {
         // In turn as a power cut leaves it, as a `kill -9` does, and after a while of being down.
