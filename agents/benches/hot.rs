@@ -2,6 +2,7 @@
 
 use divan::{Bencher, black_box};
 use impresario_agents::{
+    models::policy::{Factor, Policy, PolicyParams, RewardKind},
     profiles::Profile,
     segmentation::{Condition, SegmentDefined, Trial},
     vocabulary::{EventKind, Feature, ProfileChanged, RawJson, Tracked},
@@ -99,4 +100,25 @@ fn judge_100_segments(bencher: Bencher<'_, '_>) {
         trial.fold(&changed, &event, event.at_ms);
     }
     bencher.bench_local(move || black_box(trial.judge(event.at_ms)));
+}
+
+/// A choice among 384 arms for a person of 30 features, with the likelihood of each.
+#[divan::bench]
+fn decide_among_384_arms(bencher: Bencher<'_, '_>) {
+    let levels = [12_u16, 8, 4];
+    let factors = levels.map(|count| Factor {
+        name: count.to_string().into(),
+        levels: (0..count).map(|level| level.to_string().into()).collect(),
+    });
+    let params = PolicyParams {
+        factors: factors.into(),
+        arms: (0..384).map(|arm| vec![arm / 32, arm / 4 % 8, arm % 4]).collect(),
+        features: 30,
+        reward: RewardKind::Chance,
+    };
+    let policy = Policy::new(params).unwrap_or_else(|error| panic!("{error}"));
+    let (person, eligible): (Vec<f32>, Vec<u16>) =
+        ((0..30_u8).map(|feature| f32::from(feature) / 15.0 - 1.0).collect(), (0..=384).collect());
+    let mut rng = impresario_runtime::rng::stream(&[7; 32], "bench", &[], 0);
+    bencher.bench_local(move || black_box(policy.decide(&person, &eligible, 0.0005, &mut rng)));
 }

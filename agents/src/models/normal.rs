@@ -30,3 +30,30 @@ impl Normals {
         radius * cos
     }
 }
+
+/// A standard normal draw.
+pub(super) fn standard_normal<R: Rng + ?Sized>(rng: &mut R) -> f64 {
+    let radius = (-2.0 * libm::log(1.0 - uniform(rng))).sqrt();
+    radius * libm::cos(std::f64::consts::TAU * uniform(rng))
+}
+
+/// A draw of the gamma distribution with this shape and scale 1 (Marsaglia & Tsang 2000).
+pub(super) fn gamma<R: Rng + ?Sized>(shape: f64, rng: &mut R) -> f64 {
+    if shape < 1.0 {
+        let drawn = gamma(shape + 1.0, rng);
+        return drawn * libm::pow(1.0 - uniform(rng), 1.0 / shape.max(1e-9));
+    }
+    let d = shape - 1.0 / 3.0;
+    let c = 1.0 / (9.0 * d).sqrt();
+    loop {
+        let normal = standard_normal(rng);
+        let cube = 1.0 + c * normal;
+        if cube <= 0.0 {
+            continue;
+        }
+        let v = cube * cube * cube;
+        if libm::log(1.0 - uniform(rng)) < 0.5 * normal * normal + d - d * v + d * libm::log(v) {
+            return d * v;
+        }
+    }
+}

@@ -1,3 +1,5 @@
 //! What learns, against its own laws.
 
+mod longrun;
 mod policy;
+mod trial;

@@ -1,5 +1,6 @@
 //! `impresario bench`: measures the real program.
 
+mod decisions;
 mod import;
 mod replay;
 mod restart;
@@ -61,6 +62,8 @@ pub enum What {
     Restart(restart::RestartArgs),
     /// Folding a journal again on one core, and playing a scenario of many people
     Replay(replay::ReplayArgs),
+    /// How fast a policy of 384 arms decides and learns
+    Decisions(decisions::DecisionsArgs),
     /// Importing a table
     Import(import::ImportArgs),
 }
@@ -190,6 +193,7 @@ pub fn run(common: &Common, args: &BenchArgs, output: &Output) -> Result<(), Com
         What::Segments(args) => return segments::run(args, output),
         What::Restart(args) => return restart::run(args, output),
         What::Replay(args) => return replay::run(common, args, output),
+        What::Decisions(args) => return decisions::run(args, output),
         What::Import(args) => return import::run(args, output),
     };
     check_load(args.batch, args.connections)?;

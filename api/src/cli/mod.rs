@@ -8,6 +8,7 @@ mod bench_door;
 pub mod compact;
 pub mod config;
 pub mod erase;
+pub mod evaluate;
 pub mod export;
 pub mod import;
 pub mod keys;
@@ -111,6 +112,8 @@ pub enum Command {
     Replay(replay::ReplayArgs),
     /// Prints the configuration file with every key at its default, and what it may be
     Config(config::ConfigArgs),
+    /// Measures what learns: regret, long-run value, replay of logs
+    Evaluate(evaluate::EvaluateArgs),
     /// Measures the real program
     Bench(bench::BenchArgs),
 }
@@ -221,6 +224,7 @@ fn run(cli: &Cli, output: &Output) -> Result<(), CommandError> {
         Some(Command::Verify(args)) => verify::run(common, args, output),
         Some(Command::Replay(args)) => replay::run(common, args, output),
         Some(Command::Config(args)) => config::run(common, args, output),
+        Some(Command::Evaluate(args)) => evaluate::run(common, args, output),
         Some(Command::Bench(args)) => bench::run(common, args, output),
     }
 }

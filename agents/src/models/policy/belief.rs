@@ -4,6 +4,7 @@ use super::{
     PolicyParams, Posterior, RewardKind,
     design::{Design, Kind, Parts},
     people::People,
+    watch::Watch,
 };
 use crate::models::{
     matrix::{cholesky, packed_len, row_at, solve_lower, solve_upper},
@@ -32,6 +33,11 @@ const DRAW_WIDTH: f64 = 0.85;
 /// A standard deviation of 1 in log-odds is this many of a reward's standard deviations where chances are small.
 const AMOUNT_UNIT: f64 = 0.22;
 
+/// What is left of the evidence, and so of certainty, where something has changed.
+const KEPT_AFTER_CHANGE: f64 = 0.02;
+/// Steps of Newton's method then.
+const STEPS_AFTER_CHANGE: usize = 4;
+
 /// What is known: sums by arm, the belief that follows from them, and draws of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Belief {
@@ -51,6 +57,10 @@ pub(super) struct Belief {
     /// Variances of the groups.
     variances: Vec<f64>,
     own_variance: f64,
+    /// Looks out for changes.
+    watch: Watch,
+    /// How many there were.
+    pub(super) changes: u32,
     /// Draws of each arm's sum for somebody whose features are all 0, arm by arm, [`MEMBERS`] each.
     pub(super) draws: Vec<f32>,
     /// Standard normal draws by block of features, [`MEMBERS`] each.
@@ -88,6 +98,8 @@ impl Belief {
             own: vec![0.0; arms],
             variances: first_variances(design),
             own_variance: OWN_VARIANCE,
+            watch: Watch::new(design.blocks),
+            changes: 0,
             draws: Vec::new(),
             block_draws: Vec::new(),
             params,
@@ -113,6 +125,7 @@ impl Belief {
             && self.sums.iter().all(|sums| sums.features.len() == features)
             && self.means.len() == design.groups.len()
             && self.own.len() == arms
+            && self.watch.blocks() == design.blocks
             && self.variances.len() == design.groups_len
             && self.draws.len() == arms * MEMBERS
             && self.block_draws.len() == design.blocks * MEMBERS
@@ -143,8 +156,26 @@ impl Belief {
         self.rewards.1 += reward * reward;
         self.learned += 1;
         self.fresh += 1;
+        // Amounts have no chance to compare with: a change of those is learned as evidence outweighs evidence.
+        if matches!(self.params.reward, RewardKind::Chance) && self.watch.alarms(parts, expected, reward) {
+            self.forget_most(design);
+        }
         if self.fresh >= REFRESH_EVERY_MAX.min(8 + self.learned / 50) {
             self.fresh = 0;
+            self.refresh(design);
+        }
+    }
+
+    /// Something has changed, and it can't be told what: all evidence counts little from now on.
+    fn forget_most(&mut self, design: &Design) {
+        for sums in &mut self.sums {
+            sums.trials *= KEPT_AFTER_CHANGE;
+            sums.rewards *= KEPT_AFTER_CHANGE;
+            sums.features.iter_mut().for_each(|sum| *sum *= KEPT_AFTER_CHANGE);
+        }
+        self.changes += 1;
+        self.fresh = 0;
+        for _ in 0..STEPS_AFTER_CHANGE {
             self.refresh(design);
         }
     }

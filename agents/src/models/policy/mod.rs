@@ -14,6 +14,7 @@ mod choice;
 mod design;
 mod params;
 mod people;
+mod watch;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
@@ -138,6 +139,11 @@ impl Policy {
     /// How many rewards it has learned from.
     pub fn learned(&self) -> u64 {
         self.belief.learned
+    }
+
+    /// How often it has found that the world has changed, and begun to learn anew.
+    pub fn changes(&self) -> u32 {
+        self.belief.changes
     }
 
     /// The first 128 bits of the BLAKE3 hash of what it knows, hexadecimal: two policies with the same hash
