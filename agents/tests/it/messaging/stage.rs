@@ -123,6 +123,7 @@ pub(super) fn plan(goal: &str, holdout_share: f64) -> CampaignStarted {
         budget: Budget::default(),
         blast_radius: 1_000,
         costs_micros: Vec::new(),
+        discounts_micros: Vec::new(),
         autonomy: Autonomy::Autonomous,
         strategy: Strategy::Learn,
     };
