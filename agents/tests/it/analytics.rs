@@ -62,7 +62,7 @@ fn start(driver: &mut Driver, metric: Metric) {
 
 fn report(driver: &mut Driver) -> Report {
     let key = "more".to_owned();
-    let read = driver.read::<Analytics, _>(&key, |reading| reading.get(&key).map(Option::cloned));
+    let read = driver.read::<Analytics, _>(&key, |reading| reading.get(&key).map(Option::<&Report>::cloned));
     read.expect("the agent").expect("its state").expect("a report")
 }
 

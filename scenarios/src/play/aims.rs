@@ -8,7 +8,7 @@ use crate::model::{ExpectGoal, ExpectProposal};
 
 fn state(driver: &mut Driver, goal: &str) -> Result<Option<GoalState>, RuntimeError> {
     let key = goal.to_owned();
-    let read = driver.read::<Goals, _>(&key, |reading| reading.get(&key).map(Option::cloned))?;
+    let read = driver.read::<Goals, _>(&key, |reading| reading.get(&key).map(Option::<&GoalState>::cloned))?;
     read.map_err(world::unread)
 }
 
