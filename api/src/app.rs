@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::{
     backups::Backups,
+    channels::Channels,
     config::Config,
     http::Bodies,
     ingest::{dedup_key, sources::Sources},
@@ -99,6 +100,10 @@ pub(crate) struct App {
     pub(crate) past_members: PastMembers,
     /// Backups under way and at rest.
     pub(crate) backups: Backups,
+    /// What reaches people.
+    pub(crate) channels: Arc<Channels>,
+    /// The directory's own chance.
+    pub(crate) seed: RunSeed,
     /// The store's sizes, as they were last looked at.
     usage: Mutex<Usage>,
     /// Places for questions that read the journal.
@@ -117,9 +122,12 @@ impl App {
         config: Config,
         ring: KeyRing,
         seed: &RunSeed,
+        channels: Arc<Channels>,
     ) -> Result<Self, RuntimeError> {
         let journal = host.journal();
         Ok(Self {
+            channels,
+            seed: *seed,
             sources: Sources::load(journal)?,
             tracked: journal.name(Tracked::NAME)?,
             keys: LiveKeys::new(ring),
@@ -133,7 +141,8 @@ impl App {
             backups: Backups::default(),
             usage: Mutex::default(),
             aside: Arc::new(tokio::sync::Semaphore::new(ASIDE_MAX)),
-            erased: AtomicU64::new(0),
+            // Nobody knows what was erased before the start: the first look is at everything.
+            erased: AtomicU64::new(u64::MAX),
             requests: AtomicU64::new(0),
             closing: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
@@ -185,7 +194,9 @@ impl App {
 
     /// Commits for a route.
     pub(crate) async fn submit(&self, commit: Commit) -> Result<Receipt, Problem> {
-        Ok(self.host.submit(commit).await?)
+        let receipt = self.host.submit(commit).await?;
+        self.channels.rest();
+        Ok(receipt)
     }
 
     /// Does long work beside the HTTP threads, of which there are few; only so many at once.
@@ -205,6 +216,16 @@ impl App {
         })
     }
 
+    /// Does work that waits for the disk beside the threads that must not.
+    pub(crate) async fn beside<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, &'static str> {
+        #[expect(clippy::disallowed_methods, reason = "a write to the disk that nothing waits for but its caller")]
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|_| "the work broke")
+    }
+
     /// Does long work that answers by itself, as [`Self::aside`] does.
     pub(crate) fn detached(&self, work: impl FnOnce() + Send + 'static) -> Result<(), Problem> {
         let place = Arc::clone(&self.aside)
@@ -219,9 +240,15 @@ impl App {
     }
 
     /// Where somebody was erased, forgets what is kept beside the journal and may tell of them.
-    pub(crate) fn forget_erased(&self) {
+    pub(crate) fn forget_erased(self: &Arc<Self>) {
         let erased = self.host.people_erased();
-        if self.erased.swap(erased, Ordering::AcqRel) != erased {
+        if self.erased.load(Ordering::Acquire) != erased {
+            let app = Arc::clone(self);
+            // Where too much is under way it is for the next look.
+            if self.detached(move || app.channels.forget_erased(&app)).is_err() {
+                return;
+            }
+            self.erased.store(erased, Ordering::Release);
             self.past_members.forget();
             self.sources.forget_samples();
         }

@@ -21,7 +21,7 @@ use tokio::{
 use self::signal::{Signals, end_at_once};
 use crate::{
     app::{App, DirectoryClock},
-    channels,
+    channels::Channels,
     config::Config,
     control,
     directory::DataDirectory,
@@ -86,9 +86,11 @@ pub fn run(
         let address = listener.local_addr().map_err(|error| ServerError::Listen { address, error })?;
         let DataDirectory { journal, seed } = directory;
         let troupe = config.storage.govern(casting(config.agents.workers)).states_in_memory(config.agents.states_max);
-        let troupe = channels::perform(troupe, Path::new(&config.data), clock.shared());
+        let channels = Channels::new(Path::new(&config.data));
+        let troupe = channels.join(troupe);
         let host = Host::start(journal, troupe, seed, clock.shared(), config.agents.threads)?;
-        let app = Arc::new(App::new(host, clock, config, ring, &seed)?);
+        let app = Arc::new(App::new(host, clock, config, ring, &seed, Arc::clone(&channels))?);
+        channels.belong_to(&app);
         // Whoever is told that it runs may tell it to stop at once.
         let mut signals = Signals::new().map_err(|error| ServerError::System { what: "wait for signals", error })?;
         listening(address);

@@ -53,8 +53,6 @@ pub struct TemplateVersion {
     pub class: MessageClass,
     /// The topic of consent it belongs to.
     pub topic: Option<Box<str>>,
-    /// Whether it asks for a grant of consent to be confirmed: then a pending one is enough.
-    pub confirms: bool,
     /// What its offer gives away at most, millionths of `currency`; none without an offer, or without a bound.
     pub discount_max_micros: Option<i64>,
     /// The currency of the offer.
@@ -261,7 +259,6 @@ impl Catalog {
             version: known.version(),
             class: template.class,
             topic: template.topic.clone(),
-            confirms: template.confirms,
             discount_max_micros: offer.and_then(Offer::discount_max_micros),
             currency: offer.and_then(|offer| offer.currency.clone()),
         })

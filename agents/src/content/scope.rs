@@ -135,7 +135,9 @@ fn offer_of(id: &str, offer: &Offer, now_ms: Millis, zone: &TimeZone) -> Map<Str
     tell("amount", offer.amount.map_or(Value::Null, number));
     tell("currency", offer.currency.as_deref().into());
     if let Some(ends_ms) = offer.ends_ms(now_ms) {
-        tell("ends_at", iso(ends_ms, zone).map_or(Value::Null, Value::String));
+        let ends_at = iso(ends_ms, zone).map_or(Value::Null, Value::String);
+        tell("ends_at", ends_at.clone());
+        tell("valid_until", ends_at);
         tell("until", until(now_ms, ends_ms, zone).map_or(Value::Null, Value::String));
     }
     all

@@ -160,9 +160,6 @@ pub struct Template {
     pub topic: Option<Box<str>>,
     /// A draft: it can be previewed, and is sent to nobody.
     pub test: bool,
-    /// Whether it asks for a grant of consent to be confirmed (double opt-in): then a pending one is enough.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub confirms: bool,
     /// As an e-mail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<EmailPart>,

@@ -4,6 +4,7 @@
 //! of sending, and once more right before a channel acts. What it can't check it refuses.
 
 mod caps;
+mod last;
 mod ledger;
 mod policy;
 mod quiet;
@@ -11,6 +12,7 @@ mod verdict;
 
 pub use caps::Contacted;
 pub(crate) use caps::{remember, unite};
+pub use last::last_look;
 pub use ledger::{ConsentStanding, Ledger, LedgerEntry, LedgerState};
 pub use policy::{Cap, GatePolicy, GatePolicySet, PolicyError, QuietHours, check_policy};
 pub use quiet::{hours_open, is_quiet, quiet_until, zone_of};

@@ -218,7 +218,7 @@ pub(super) fn attempt(
     }
     if class == MessageClass::Marketing {
         let channel = request.channel;
-        gate::remember(&mut person.sent, gate::Contacted { at_ms: now_ms, id, channel, topic });
+        gate::remember(&mut person.sent, gate::Contacted { at_ms: now_ms, id, channel, topic: topic.clone() });
     }
     step.publish(MessageSent {
         id,
@@ -238,6 +238,7 @@ pub(super) fn attempt(
         campaign: request.campaign.clone(),
         channel: request.channel,
         class,
+        topic,
         address: address.value,
         content: rendered.content,
     });

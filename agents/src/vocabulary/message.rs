@@ -252,6 +252,9 @@ pub struct Deliver {
     /// What sort it is.
     #[serde(default)]
     pub class: MessageClass,
+    /// The topic of consent it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<Box<str>>,
     /// Where to.
     pub address: Box<str>,
     /// What it says.

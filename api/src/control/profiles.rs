@@ -244,6 +244,7 @@ async fn erase(
         segments: memberships(&app, id).await?.len(),
     };
     let status = app.host.erase(id.into()).await?;
+    app.channels.rest();
     tracing::info!(profile = %id, by = caller.key.id, "a person is to be erased");
     let mut answer = erasures::view(&app, &status);
     answer.forgets = Some(forgets);

@@ -52,6 +52,7 @@ impl On<Tracked> for Greeter {
             campaign: None,
             channel,
             class: MessageClass::Marketing,
+            topic: None,
             address: "here".into(),
             content: Content { text: format!("Hello number {sent}, 10% off").into(), ..Content::default() },
         });

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use impresario_agents::{
     content::RenderInput,
-    profiles::Profile,
-    vocabulary::{Address, Channel, Contact, IdentifierKind, Refusal},
+    vocabulary::{Channel, Refusal},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -108,7 +107,7 @@ async fn preview(
     };
     let level = trial.variant.map_or_else(|| id.clone(), |variant| format!("{id}#{variant}"));
     let traits = Value::Object(person.told_traits(&traits));
-    let (features, contact) = (person.features(), contact(&person));
+    let (features, contact) = (person.features(), person.contact());
     let context = Value::Object(trial.context.unwrap_or_default());
     let now_ms = app.clock.now_ms();
     let rendered = catalog(&app, move |catalog| {
@@ -134,20 +133,4 @@ async fn preview(
         html: content.html.into(),
         offer_ends_at_ms: rendered.offer.and_then(|offer| offer.ends_ms),
     }))
-}
-
-/// How the person is reached and spoken to.
-fn contact(person: &Profile) -> Contact {
-    let kinds = [(Channel::Email, IdentifierKind::Email), (Channel::Sms, IdentifierKind::Phone)];
-    let address = |(channel, kind): (Channel, IdentifierKind)| {
-        let known = person.identifiers.iter().find(|known| known.kind == kind)?;
-        Some(Address { channel, value: known.value.clone() })
-    };
-    let text = |name: &str| Some(person.traits.get(name)?.value.as_str()?.into());
-    Contact {
-        addresses: kinds.into_iter().filter_map(address).collect(),
-        zone: text("timezone"),
-        locale: text("locale").or_else(|| text("language")),
-        ..Contact::default()
-    }
 }

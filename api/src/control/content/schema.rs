@@ -82,8 +82,6 @@ pub(super) struct TemplateSchema {
     topic: Option<String>,
     /// A draft: it can be previewed, and is sent to nobody.
     test: Option<bool>,
-    /// Whether it asks for a grant of consent to be confirmed: then a pending one is enough.
-    confirms: Option<bool>,
     /// As an e-mail: subject and plain text are needed.
     email: Option<EmailSchema>,
     /// As a text message.

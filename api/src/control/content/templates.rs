@@ -7,8 +7,9 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
 };
-use impresario_agents::content::{
-    CatalogTemplate, Library, Template, TemplateDefined, TemplateRemoved, Warning, check_template,
+use impresario_agents::{
+    content::{CatalogTemplate, Library, Template, TemplateDefined, TemplateRemoved, Warning, check_template},
+    vocabulary::Channel,
 };
 use impresario_runtime::{Topic, store::Seq};
 use serde::{Deserialize, Serialize};
@@ -123,7 +124,7 @@ async fn list(State(app): State<Arc<App>>, Query(page): Query<IdPage>) -> Result
             id: id.to_owned(),
             name: known.template.name.to_string(),
             version: known.version(),
-            channels: known.template.channels().into_iter().map(|channel| channel.name()).collect(),
+            channels: known.template.channels().into_iter().map(Channel::name).collect(),
             levels: catalog.levels(id).into_iter().map(String::from).collect(),
             test: known.template.test,
         };
