@@ -13,6 +13,7 @@ mod bench;
 mod between;
 mod campaigns;
 mod clients;
+mod content;
 mod control;
 mod crowds;
 mod disk;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use impresario_agents::{
     content::RenderInput,
+    messaging::{Common, Messaging},
     vocabulary::{Channel, Refusal},
 };
 use serde::{Deserialize, Serialize};
@@ -110,6 +111,13 @@ async fn preview(
     let (features, contact) = (person.features(), person.contact());
     let context = Value::Object(trial.context.unwrap_or_default());
     let now_ms = app.clock.now_ms();
+    let common = app.host.read_worker::<Messaging, _>(0, |reading| {
+        reading.shared::<Common>().map_or_else(|| "UTC".into(), |common| common.house.policy.zone.clone())
+    });
+    let zone: Box<str> = match &contact.zone {
+        Some(zone) => zone.clone(),
+        None => common.await?,
+    };
     let rendered = catalog(&app, move |catalog| {
         let input = RenderInput {
             traits: &traits,
@@ -117,7 +125,7 @@ async fn preview(
             contact: &contact,
             context: &context,
             now_ms,
-            zone: contact.zone.as_deref().unwrap_or("UTC"),
+            zone: &zone,
             campaign: None,
             message: None,
         };
