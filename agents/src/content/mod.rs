@@ -13,6 +13,8 @@ mod offer;
 mod render;
 mod scope;
 mod template;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 use impresario_runtime::{Agent, AgentError, Event, OnShared, Routes, Step};
