@@ -114,6 +114,6 @@ impl Agent for Profiles {
     }
 
     fn came_late(&self, late: Profile, step: &mut Step<'_>) -> Result<(), AgentError> {
-        parting::give_back(late, &[], step)
+        parting::give_back_late(late, step)
     }
 }

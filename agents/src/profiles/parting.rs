@@ -75,8 +75,25 @@ impl Topic for PartPage {
     }
 }
 
+/// A state comes for a profile that was begun anew after the state had left for it: its events are given back.
+pub(super) fn give_back_late(late: Profile, step: &mut Step<'_>) -> Result<(), AgentError> {
+    if let Some(profile) = late.id {
+        take_back_gaps(&late, profile, step);
+    }
+    give_back(late, &[], step)
+}
+
+/// Everybody's rhythm hears of each gap once: those of events that are about to be folded again are taken back.
+fn take_back_gaps(old: &Profile, profile: ProfileId, step: &mut Step<'_>) {
+    let gaps = old.gaps();
+    if gaps != RhythmDelta::default() {
+        let rhythm = Some(RhythmDelta { gaps: -gaps.gaps, gaps_ms: -gaps.gaps_ms });
+        step.publish(ProfileChanged { profile, event: 0, features: Vec::new(), traits: BTreeMap::new(), rhythm });
+    }
+}
+
 /// Gives all events of `old` back to whose they are by `homes`, else to their own nodes.
-pub(super) fn give_back(old: Profile, homes: &Homes, step: &mut Step<'_>) -> Result<(), AgentError> {
+fn give_back(old: Profile, homes: &Homes, step: &mut Step<'_>) -> Result<(), AgentError> {
     let Some(profile) = old.id.filter(|_| old.events > 0) else {
         settle_all(homes, step);
         return Ok(());
@@ -131,12 +148,7 @@ impl OnMany<PartDecided> for Profiles {
             state.begun_at = decided;
             Ok(())
         })?;
-        let gaps = old.gaps();
-        if gaps != RhythmDelta::default() {
-            // Everybody's rhythm hears of each gap once.
-            let rhythm = Some(RhythmDelta { gaps: -gaps.gaps, gaps_ms: -gaps.gaps_ms });
-            step.publish(ProfileChanged { profile, event: 0, features: Vec::new(), traits: BTreeMap::new(), rhythm });
-        }
+        take_back_gaps(&old, profile, step);
         let own = event.homes.iter().filter(|(_, person)| *person == profile).map(|(node, _)| *node);
         let mut held: Vec<_> = old.held.iter().map(|(id, _, _)| *id).chain(own).collect();
         held.sort_unstable();
