@@ -211,7 +211,7 @@ mod tests {
             change(&mut settings);
             check_leads(&settings).unwrap_err()
         };
-        assert!(wrong(|settings| drop(settings.points.insert(Deed::Form, 1_001))).starts_with("`points.form`"));
+        assert!(wrong(|settings| _ = settings.points.insert(Deed::Form, 1_001)).starts_with("`points.form`"));
         assert!(wrong(|settings| settings.half_life = Span::from_ms(1)).starts_with("`half_life`"));
         assert!(wrong(|settings| settings.hot = 0).starts_with("`hot`"));
         assert_eq!(check_leads(&LeadSettings::default()), Ok(()));

@@ -26,8 +26,8 @@ fn anna() -> ProfileId {
     node(IdentifierKind::UserId, "anna")
 }
 
-fn did(name: &str, number: u32, at_ms: Millis, properties: Value) -> Tracked {
-    track(name, "anna", &format!("{name}-{number}"), at_ms, &properties)
+fn did(name: &str, number: u32, at_ms: Millis, properties: impl Into<Value>) -> Tracked {
+    track(name, "anna", &format!("{name}-{number}"), at_ms, &properties.into())
 }
 
 fn kept(driver: &mut Driver) -> Relation {

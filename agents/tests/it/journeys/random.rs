@@ -44,8 +44,11 @@ fn message(driver: &Driver, which: u8) -> (MessageId, Channel) {
     found.unwrap_or((MessageId::of_decision(decision()), Channel::Sms))
 }
 
+/// Each word that was said with its topic, and what came of the runs.
+type Played = (Vec<(String, String)>, Vec<Outcome>);
+
 /// Plays; then the laws hold.
-fn play(acts: &[Act], workers: usize) -> Result<(Vec<(String, String)>, Vec<Outcome>), TestCaseError> {
+fn play(acts: &[Act], workers: usize) -> Result<Played, TestCaseError> {
     let journal: Arc<Journal> = journal();
     let mut driver = driver(&journal, stage(workers));
     define(&mut driver, "hot-lead", seed_story());
