@@ -13,7 +13,7 @@ use super::{
     scope::other_spelling,
     template::Variant,
 };
-use crate::vocabulary::{Channel, MessageClass, Millis, Refusal};
+use crate::vocabulary::{Channel, MessageClass, Millis, ProfileId, Refusal};
 
 /// A template as it stands.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -228,6 +228,24 @@ impl Catalog {
         let version = self.check_draft(level, channel, offer)?;
         if self.templates.get(&version.id).is_none_or(|known| known.template.test) {
             return Err(refused(format!("template `{}` is marked as a test", version.id)));
+        }
+        Ok(version)
+    }
+
+    /// As [`Self::check`], for somebody with these ids: a draft goes to the people of its test list alone.
+    ///
+    /// # Errors
+    /// Why not; the guard is `template`.
+    pub fn check_for(
+        &self,
+        level: &str,
+        channel: Channel,
+        offer: Option<&str>,
+        ids: &[ProfileId],
+    ) -> Result<TemplateVersion, Refusal> {
+        let version = self.check_draft(level, channel, offer)?;
+        if self.templates.get(&version.id).is_none_or(|known| !known.template.is_for(ids)) {
+            return Err(refused(format!("template `{}` is a test, and they are not on its list", version.id)));
         }
         Ok(version)
     }

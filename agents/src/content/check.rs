@@ -1,7 +1,7 @@
 //! Whether a template or an offer may stand: shape, limits, and that every text can be compiled.
 
 use super::{Element, Offer, Template, Variant, limits, liquid::Program, scope};
-use crate::vocabulary::Channel;
+use crate::vocabulary::{Channel, ProfileId};
 
 /// Why a template or an offer can't stand.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -119,6 +119,12 @@ pub fn check_template(template: &Template) -> Result<Vec<Warning>, ContentError>
         && (topic.is_empty() || topic.len() > limits::ID_BYTES_MAX || topic.chars().any(char::is_control))
     {
         return wrong("topic", "1 to 64 bytes, on one line");
+    }
+    if template.test_people.len() > limits::TEST_PEOPLE_MAX {
+        return wrong("test_people", format!("at most {}", limits::TEST_PEOPLE_MAX));
+    }
+    if let Some(place) = template.test_people.iter().position(|text| text.parse::<ProfileId>().is_err()) {
+        return wrong(format!("test_people[{place}]"), "a profile's id is `p_` and sixteen hexadecimal digits");
     }
     let channels = template.channels();
     if channels.is_empty() {

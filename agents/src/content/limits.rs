@@ -18,6 +18,8 @@ pub const VARIANTS_MAX: usize = 32;
 pub const LOCALES_MAX: usize = 32;
 /// Traits that one template may look at.
 pub const TRAITS_MAX: usize = 32;
+/// People of one template's test list.
+pub const TEST_PEOPLE_MAX: usize = 100;
 /// Versions of one template that are listed.
 pub const VERSIONS_MAX: usize = 100;
 /// Length of an id, in bytes.

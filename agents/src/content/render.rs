@@ -45,7 +45,7 @@ impl Catalog {
     /// text, on every machine.
     ///
     /// # Errors
-    /// It may not be ([`Self::check`]), takes too long, comes to too much or to nothing; the guard is `template`.
+    /// It may not be ([`Self::check_for`]), takes too long, comes to too much or to nothing; the guard is `template`.
     pub fn render(
         &self,
         level: &str,
@@ -53,7 +53,7 @@ impl Catalog {
         offer: Option<&str>,
         input: &RenderInput<'_>,
     ) -> Result<Rendered, Refusal> {
-        self.check(level, channel, offer)?;
+        self.check_for(level, channel, offer, &input.contact.ids)?;
         self.preview(level, channel, offer, input)
     }
 

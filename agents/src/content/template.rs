@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::vocabulary::{Channel, MessageClass};
+use crate::vocabulary::{Channel, MessageClass, ProfileId};
 
 /// One part of a template whose text can be replaced on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -158,8 +158,11 @@ pub struct Template {
     /// The topic of consent it belongs to, e.g. `weekly-news`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<Box<str>>,
-    /// A draft: it can be previewed, and is sent to nobody.
+    /// A draft: it can be previewed, and is sent to the people of its test list and to nobody else.
     pub test: bool,
+    /// Its test list: profiles (`p_` and sixteen digits) of people with a user id or an anonymous id.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub test_people: Vec<Box<str>>,
     /// As an e-mail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<EmailPart>,
@@ -188,6 +191,12 @@ impl Template {
     /// The text of an element, in no variant and no language.
     pub fn text(&self, element: Element) -> Option<&str> {
         text_of(element, self.email.as_ref(), self.sms.as_ref(), self.push.as_ref())
+    }
+
+    /// Whether it may go to somebody with these ids: a draft goes to its test list alone.
+    pub fn is_for(&self, ids: &[ProfileId]) -> bool {
+        let listed = |text: &str| text.parse().is_ok_and(|listed: ProfileId| ids.contains(&listed));
+        !self.test || self.test_people.iter().any(|text| listed(text))
     }
 
     /// The channels it has a part for.

@@ -160,7 +160,8 @@ pub(super) fn attempt(
         let why = Refusal { guard: "late".into(), why: "its time has passed".into() };
         return drop_pending(person, &pending, why, step);
     }
-    let known = common.catalog.check(&request.template, request.channel, request.offer.as_deref());
+    let ids = person.contact.as_ref().map_or(&[][..], |contact| &contact.ids);
+    let known = common.catalog.check_for(&request.template, request.channel, request.offer.as_deref(), ids);
     // What a template persuades with does not become owed by being asked for as such.
     let owed = known.as_ref().is_ok_and(|known| known.class == MessageClass::Transactional);
     let class = if owed { request.class } else { MessageClass::Marketing };

@@ -1,4 +1,7 @@
 //! The messaging agent and the gate in front of it.
 
+mod between;
+mod oracle;
+mod random;
 mod stage;
 mod way;

@@ -1,10 +1,12 @@
 //! The way of one message, from the wish to its channel.
 
 use impresario_agents::{
+    content::TemplateDefined,
     messaging::Messaging,
     vocabulary::{
-        Arm, Channel, DecisionId, DecisionMade, Delivered, Group, MessageHeld, MessageId, MessageRefused, MessageSent,
-        MessageWithdrawn, ReceiptCame, ReceiptKind, RenderAsked, Reserved, SendingResumed, SendingStopped, StopScope,
+        Arm, Channel, DecisionId, DecisionMade, Delivered, Group, MessageHeld, MessageId, MessageRefused,
+        MessageRequested, MessageSent, MessageWithdrawn, ReceiptCame, ReceiptKind, RenderAsked, Reserved,
+        SendingResumed, SendingStopped, StopScope,
     },
 };
 use impresario_runtime::Driver;
@@ -194,4 +196,70 @@ fn asked_twice_is_once_also_where_two_people_become_one() {
     driver.say(request(anna, "late", Channel::Push, later)).unwrap();
     driver.settle().unwrap();
     assert_eq!((sent(&driver), refused(&driver)), (4, Vec::<String>::new()));
+}
+
+#[test]
+fn whoever_of_two_had_unsubscribed_only_a_grant_after_they_are_one_takes_it_back() {
+    let mut driver = at_noon();
+    let anna = anna(&mut driver);
+    let phone = json!({ "phone": "+48600999000", "sms_consent": true });
+    driver.say(identify("bob", NOON - HOUR_MS, &phone)).unwrap();
+    driver.settle().unwrap();
+    let bob = crate::support::node(impresario_agents::vocabulary::IdentifierKind::UserId, "bob");
+    let unsubscribed = ReceiptCame {
+        id: MessageId(1),
+        profile: bob,
+        campaign: None,
+        channel: Channel::Sms,
+        kind: ReceiptKind::Unsubscribed,
+        machine: false,
+    };
+    driver.say(unsubscribed).unwrap();
+    driver.advance_to(NOON + HOUR_MS).unwrap();
+    // She agrees anew, as another person yet.
+    driver.say(identify("anna", NOON + HOUR_MS, &json!({ "sms_consent": true }))).unwrap();
+    driver.settle().unwrap();
+    driver.advance_to(NOON + 2 * HOUR_MS).unwrap();
+    let alias = crate::support::event(impresario_agents::vocabulary::EventKind::Alias, "alias", NOON + 2 * HOUR_MS);
+    driver.say(alias.user("anna").previous("bob")).unwrap();
+    driver.settle().unwrap();
+    driver.say(request(anna, "one", Channel::Sms, NOON)).unwrap();
+    driver.say(request(bob, "two", Channel::Sms, NOON)).unwrap();
+    driver.settle().unwrap();
+    assert_eq!((sent(&driver), refused(&driver)), (0, vec!["consent".to_owned(); 2]));
+    driver.say(identify("anna", NOON + 3 * HOUR_MS, &json!({ "sms_consent": true }))).unwrap();
+    driver.advance_to(NOON + 3 * HOUR_MS).unwrap();
+    driver.say(request(bob, "three", Channel::Sms, NOON)).unwrap();
+    driver.settle().unwrap();
+    assert_eq!(sent(&driver), 1);
+}
+
+#[test]
+fn a_draft_goes_to_the_people_of_its_test_list_and_to_nobody_else() {
+    let mut driver = at_noon();
+    let anna = anna(&mut driver);
+    driver.say(identify("bob", NOON, &json!({ "phone": "+48600999000", "sms_consent": true }))).unwrap();
+    driver.settle().unwrap();
+    let bob = crate::support::node(impresario_agents::vocabulary::IdentifierKind::UserId, "bob");
+    let draft = |people: &[String]| {
+        let template = json!({ "name": "Draft", "test": true, "test_people": people, "sms": { "text": "Hello" } });
+        TemplateDefined { id: "draft".into(), template: serde_json::from_value(template).unwrap() }
+    };
+    let mut number = 0;
+    let mut ask = |driver: &mut Driver, profile| {
+        number += 1;
+        let asked = request(profile, &format!("draft {number}"), Channel::Sms, NOON);
+        driver.say(MessageRequested { template: "draft".into(), ..asked }).unwrap();
+        driver.settle().unwrap();
+    };
+    driver.say(draft(&[anna.to_string()])).unwrap();
+    driver.settle().unwrap();
+    ask(&mut driver, anna);
+    ask(&mut driver, bob);
+    let to: Vec<_> = said::<MessageSent>(&driver).into_iter().map(|sent| sent.profile).collect();
+    assert_eq!((to, refused(&driver)), (vec![anna], vec!["template".to_owned()]));
+    driver.say(draft(&[])).unwrap();
+    driver.settle().unwrap();
+    ask(&mut driver, anna);
+    assert_eq!((sent(&driver), refused(&driver).len()), (1, 2));
 }

@@ -80,8 +80,10 @@ pub(super) struct TemplateSchema {
     class: Option<ClassSchema>,
     /// The topic of consent it belongs to.
     topic: Option<String>,
-    /// A draft: it can be previewed, and is sent to nobody.
+    /// A draft: it can be previewed, and is sent to the people of its test list and to nobody else.
     test: Option<bool>,
+    /// Its test list: at most 100 profiles (`p_` and sixteen digits) of people with a user id or an anonymous id.
+    test_people: Option<Vec<String>>,
     /// As an e-mail: subject and plain text are needed.
     email: Option<EmailSchema>,
     /// As a text message.
