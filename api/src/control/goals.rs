@@ -85,7 +85,7 @@ async fn list(State(app): State<Arc<App>>, Query(page): Query<IdPage>) -> Result
     });
     let (found, next) = page_of(found.await??, &page, |(id, _)| id);
     let sizes = sizes(&app, found.iter().map(|(id, _)| id.clone()).collect()).await?;
-    let goals = found.into_iter().zip(sizes).filter_map(|((id, state), size)| view(id, state, size.size));
+    let goals = found.into_iter().zip(sizes).filter_map(|((id, state), size)| view(id, &state, size.size));
     Ok(Json(GoalList { goals: goals.collect(), next }))
 }
 
@@ -371,5 +371,5 @@ async fn found(app: &App, id: String) -> Result<GoalView, Problem> {
     let state = state(app, &id).await?.unwrap_or_default();
     let size = sizes(app, vec![id.clone()]).await?.into_iter().next().unwrap_or_default();
     let missing = Problem::not_found(format!("there is no goal `{id}`"));
-    view(id, state, size.size).ok_or(missing)
+    view(id, &state, size.size).ok_or(missing)
 }

@@ -191,10 +191,10 @@ pub(super) struct GoalView {
 /// What only a goal that acts has a use for.
 const OF_ACTING: [&str; 5] = ["holdout", "random_control", "autonomy", "attribution", "every"];
 
-pub(super) fn view(id: String, state: GoalState, size: u64) -> Option<GoalView> {
+pub(super) fn view(id: String, state: &GoalState, size: u64) -> Option<GoalView> {
     let goal = state.goal.as_ref()?;
     let Ok(Value::Object(mut fields)) = serde_json::to_value(goal) else { return None };
-    let campaign = goal.acts().then(|| standing(&id, goal, &state));
+    let campaign = goal.acts().then(|| standing(&id, goal, state));
     if campaign.is_none() {
         OF_ACTING.iter().for_each(|field| drop(fields.remove(*field)));
     }
