@@ -15,6 +15,7 @@ mod identities;
 mod journeys;
 mod keys;
 mod letters;
+mod messaging;
 mod metrics;
 mod openapi;
 mod page;

@@ -82,6 +82,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(decisions::router())
         .merge(content::router())
         .merge(super::sending::router())
+        .merge(super::messaging::router())
         .merge(journeys::router())
         .merge(situations::router())
         .merge(crm::router())

@@ -35,6 +35,7 @@ const OTHERWISE: &[(&str, &str, Opens)] = &[
     ("GET", "/metrics", Viewer),
     // A question whose body is too long for a query.
     ("POST", "/api/segments/preview", Viewer),
+    ("POST", "/api/templates/{id}/preview", Viewer),
     // All that is known of a person, to be handed out.
     ("GET", "/api/profiles/{id}/export", Operator),
 ];

@@ -29,6 +29,7 @@ mod limits;
 mod load;
 mod log_lines;
 mod main_job;
+mod messaging;
 mod operations;
 #[cfg(feature = "otlp")]
 mod otlp;
