@@ -48,6 +48,11 @@ impl DirectoryClock {
         }
     }
 
+    /// Whether it is the machine's.
+    pub fn is_wall(&self) -> bool {
+        matches!(self, Self::Wall)
+    }
+
     /// The present.
     pub fn now_ms(&self) -> i64 {
         match self {

@@ -245,7 +245,10 @@ impl Catalog {
     ) -> Result<TemplateVersion, Refusal> {
         let version = self.check_draft(level, channel, offer)?;
         if self.templates.get(&version.id).is_none_or(|known| !known.template.is_for(ids)) {
-            return Err(refused(format!("template `{}` is a test, and they are not on its list", version.id)));
+            return Err(refused(format!(
+                "template `{}` is marked as a test, and they are not on its list",
+                version.id
+            )));
         }
         Ok(version)
     }

@@ -96,7 +96,13 @@ fn what_may_not_be_rendered_is_refused_with_the_reason() {
     draft["sms"]["text"] = "{{ nobody }}".into();
     let defined = TemplateDefined { id: "hello".into(), template: template(&draft) };
     catalog.define_template(&defined, 9, NOW_MS).expect("it stands");
-    check(&catalog, "hello", Channel::Email, None, "template: template `hello` is marked as a test");
+    check(
+        &catalog,
+        "hello",
+        Channel::Email,
+        None,
+        "template: template `hello` is marked as a test, and they are not on its list",
+    );
     draft["test"] = false.into();
     let defined = TemplateDefined { id: "hello".into(), template: template(&draft) };
     catalog.define_template(&defined, 12, NOW_MS).expect("it stands");

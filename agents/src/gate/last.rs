@@ -2,18 +2,22 @@
 
 use impresario_runtime::RunSeed;
 
-use super::{Ask, Circumstances, House, Verdict, hash_of, verdict};
+use super::{Ask, Circumstances, House, Verdict, hash_of, is_quiet, verdict, verdict::zone_for};
 use crate::vocabulary::{Deliver, MessageClass, Millis, Refusal};
 
-/// Whether a message that was let through may still go: sending was not stopped, its campaign runs, the address is
-/// theirs and not suppressed, consent stands, marketing is not held back. Caps and quiet hours were
-/// settled when it was let through: it counts among what was sent already.
+/// How long after it was let through a message that persuades may still go. A server that was down lets what came
+/// due in between through as of then; caps and quiet hours hold for when it goes.
+pub const LATE_MAX_MS: Millis = 15 * 60_000;
+
+/// Whether a message that was let through at `let_through_ms` may go at `at_ms`: sending was not stopped, its
+/// campaign runs, the address is theirs and not suppressed, consent stands, marketing is not held back, it is not
+/// late, and no quiet hours have begun. Caps were settled when it was let through: it counts among what was sent.
 ///
 /// # Errors
 /// Why it may not.
 pub fn last_look(
     message: &Deliver,
-    at_ms: Millis,
+    (let_through_ms, at_ms): (Millis, Millis),
     person: &Circumstances<'_>,
     house: &House,
     seed: &RunSeed,
@@ -35,10 +39,19 @@ pub fn last_look(
         Verdict::Allowed { .. } => {}
         Verdict::Held { by, .. } | Verdict::Refused(by) => return Err(by),
     }
-    if message.class == MessageClass::Marketing
-        && let Some(why) = person.held_back
-    {
-        return refused("ticket", why);
+    if message.class == MessageClass::Marketing {
+        if let Some(why) = person.held_back {
+            return refused("ticket", why);
+        }
+        if at_ms.saturating_sub(let_through_ms) > LATE_MAX_MS {
+            return refused("late", "it was let through too long ago");
+        }
+        if let Some(quiet) = house.policy.quiet_hours.get(&message.channel) {
+            let zone = zone_for(person.contact, &house.policy);
+            if zone.and_then(|zone| is_quiet(&zone, quiet, at_ms)) != Some(false) {
+                return refused("quiet_hours", "they have begun since it was let through");
+            }
+        }
     }
     // They may have several, of which the gate looks at those that may be written to.
     let known = person.contact.into_iter().flat_map(|contact| &contact.addresses);
@@ -50,4 +63,54 @@ pub fn last_look(
         return refused("suppression", "the address is suppressed by now");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{
+        gate::Ledger,
+        vocabulary::{Address, Channel, ConsentState, Contact, ProfileId},
+    };
+
+    const HOUR_MS: Millis = 3_600_000;
+
+    #[test]
+    fn what_was_let_through_does_not_go_when_it_is_late_or_quiet() {
+        let address = Address { channel: Channel::Sms, value: "+48600100200".into() };
+        let contact = Contact {
+            ids: vec![ProfileId(1)],
+            addresses: vec![address.clone()],
+            consents: vec![ConsentState { of: "sms".into(), granted: true, at_ms: 0 }],
+            ..Contact::default()
+        };
+        let (ledger, dead, house) = (Ledger::default(), BTreeSet::new(), House::default());
+        let person =
+            Circumstances { contact: Some(&contact), ledger: &ledger, sent: &[], held_back: None, dead: &dead };
+        let look = |class, let_through_ms: Millis, at_ms: Millis| {
+            let message = Deliver {
+                id: Default::default(),
+                profile: ProfileId(1),
+                campaign: None,
+                channel: Channel::Sms,
+                class,
+                topic: None,
+                address: address.value.clone(),
+                content: Default::default(),
+            };
+            let said = last_look(&message, (let_through_ms, at_ms), &person, &house, &[7; 32]);
+            said.map_err(|refusal| refusal.guard.to_string())
+        };
+        let (marketing, owed) = (MessageClass::Marketing, MessageClass::Transactional);
+        let noon = 12 * HOUR_MS;
+        assert_eq!(look(marketing, noon, noon + LATE_MAX_MS), Ok(()));
+        assert_eq!(look(marketing, noon, noon + LATE_MAX_MS + 1), Err("late".into()));
+        // Quiet from nine in the evening on.
+        let evening = 21 * HOUR_MS;
+        assert_eq!(look(marketing, evening - 1, evening - 1), Ok(()));
+        assert_eq!(look(marketing, evening - 1, evening), Err("quiet_hours".into()));
+        assert_eq!(look(owed, noon, evening), Ok(()));
+    }
 }

@@ -273,7 +273,7 @@ fn holdout(ask: &Ask<'_>, person: &Circumstances<'_>, house: &House) -> Answer {
 }
 
 /// The person's zone, else the workspace's; `None` where neither can be told.
-fn zone_for(contact: Option<&Contact>, policy: &GatePolicy) -> Option<TimeZone> {
+pub(super) fn zone_for(contact: Option<&Contact>, policy: &GatePolicy) -> Option<TimeZone> {
     let own = contact.and_then(|contact| contact.zone.as_deref()).and_then(zone_of);
     own.or_else(|| zone_of(&policy.zone))
 }

@@ -26,20 +26,26 @@ enum Said {
 }
 
 /// Why a message may not go any more; none where it may. What is on record at this moment counts.
-pub(super) async fn last_look(app: &App, message: &Deliver) -> Result<Option<Refusal>, EffectError> {
+pub(super) async fn last_look(
+    app: &App,
+    message: &Deliver,
+    let_through_ms: i64,
+) -> Result<Option<Refusal>, EffectError> {
     // What comes in goes to `profiles` first, and what it says of that to the gate.
     taken_in(app, Profiles::NAME).await?;
     taken_in(app, Messaging::NAME).await?;
     let mut profile = message.profile;
     for _ in 0..HOPS_MAX {
-        let (now_ms, seed, message) = (app.clock.now_ms(), app.seed, message.clone());
+        // A clock that the data carry along has no present beside the journal's.
+        let now_ms = if app.clock.is_wall() { app.clock.now_ms() } else { let_through_ms };
+        let (seed, message) = (app.seed, message.clone());
         let read = app.host.read::<Messaging, _>(&profile, move |reading: &mut Reading<'_, Messaging>| {
             if let Some(next) = reading.moved_to(&profile)? {
                 return Ok(Said::At(next));
             }
             let Some(common) = reading.shared::<Common>() else { return Ok(gone()) };
             let Some(person) = reading.get(&profile)? else { return Ok(gone()) };
-            let said = ask(&message, now_ms, &person.circumstances(), &common.house, &seed);
+            let said = ask(&message, (let_through_ms, now_ms), &person.circumstances(), &common.house, &seed);
             Ok::<_, AgentError>(Said::Verdict(said.err()))
         });
         match read.await.map_err(super::again)?.map_err(super::again)? {

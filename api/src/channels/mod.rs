@@ -74,18 +74,24 @@ impl Channels {
         let failed = match prepared.map_err(of_outbox)? {
             // An earlier attempt has sent it.
             None => None,
-            Some(prepared) => self.send(&app, &message, prepared).await?,
+            Some(prepared) => self.send(&app, &message, at_ms, prepared).await?,
         };
         let Deliver { id, profile, campaign, channel, .. } = message;
         Ok(Delivered { id, profile, campaign, channel, failed })
     }
 
-    /// Publishes what the gate still lets through; else why not.
-    async fn send(&self, app: &App, message: &Deliver, prepared: Prepared) -> Result<Option<Box<str>>, EffectError> {
+    /// Publishes what the gate, which let it through at `at_ms`, still lets through; else why not.
+    async fn send(
+        &self,
+        app: &App,
+        message: &Deliver,
+        at_ms: i64,
+        prepared: Prepared,
+    ) -> Result<Option<Box<str>>, EffectError> {
         let mut prepared = Some(prepared);
         for look in 1..=LOOKS_MAX {
             let seen = app.host.journal().head();
-            if let Some(Refusal { guard, why }) = look::last_look(app, message).await? {
+            if let Some(Refusal { guard, why }) = look::last_look(app, message, at_ms).await? {
                 let message = message.id;
                 tracing::info!(%message, %guard, %why, "a message was stopped by the gate at the last moment");
                 return Ok(Some(format!("stopped by the gate: {guard}: {why}").into()));

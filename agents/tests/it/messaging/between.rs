@@ -183,7 +183,7 @@ fn next() -> impl Strategy<Value = Next> {
 type Acted = Vec<(Seq, Deliver)>;
 
 /// As the live channels do it: what is on record has been taken in, then the gate is asked once more.
-fn act(driver: &mut Driver, deliver: Deliver, acted: &mut Acted) {
+fn act(driver: &mut Driver, (let_through_ms, deliver): (i64, Deliver), acted: &mut Acted) {
     let mut at = deliver.profile;
     let now_ms = driver.now_ms();
     let said = loop {
@@ -192,7 +192,7 @@ fn act(driver: &mut Driver, deliver: Deliver, acted: &mut Acted) {
             None => {
                 let house = &reading.shared::<Common>().unwrap().house.clone();
                 let person = reading.get(&at).unwrap().unwrap();
-                Ok(last_look(&deliver, now_ms, &person.circumstances(), house, &SEED))
+                Ok(last_look(&deliver, (let_through_ms, now_ms), &person.circumstances(), house, &SEED))
             }
         };
         match driver.read::<Messaging, _>(&at, look).unwrap() {
@@ -316,7 +316,7 @@ fn interleavings(cases: u32) {
         }
         driver.settle().unwrap();
         let (mut acted, mut delivered) = (Acted::new(), Vec::new());
-        let mut waiting: Vec<Deliver> = Vec::new();
+        let mut waiting: Vec<(i64, Deliver)> = Vec::new();
         for (number, next) in steps.into_iter().chain([Next::Settle, Next::Act(0)]).enumerate() {
             let now_ms = driver.now_ms();
             let at_ms = |minutes| now_ms + minutes * 60_000;
@@ -337,7 +337,8 @@ fn interleavings(cases: u32) {
                     driver.settle().unwrap();
                     let come: Vec<_> = std::mem::take(&mut *outbox.lock().unwrap());
                     delivered.extend(come.clone());
-                    waiting.extend(come);
+                    let now_ms = driver.now_ms();
+                    waiting.extend(come.into_iter().map(|deliver| (now_ms, deliver)));
                     let now = waiting.len().saturating_sub(put_off);
                     waiting.drain(..now).for_each(|deliver| act(&mut driver, deliver, &mut acted));
                 }
