@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Where a profile is now: its state here, or who it has become on another worker.
-fn found<R>(
+pub(super) fn found<R>(
     keys: &mut Keys<'_, Profiles>,
     profile: ProfileId,
     look: impl FnOnce(ProfileId, &Profile) -> R,

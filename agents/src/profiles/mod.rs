@@ -25,6 +25,7 @@ mod orders;
 mod parting;
 mod profile;
 mod purchase;
+mod receipts;
 mod routing;
 mod shop;
 mod telling;
@@ -45,6 +46,7 @@ pub use newest::{LastWrites, Newest, Write};
 pub use oddity::{Bound, Bounds, Oddities, Oddity};
 pub use parting::{EventsReturned, PartPage};
 pub use profile::{Group, Profile};
+pub use receipts::RefusalForwarded;
 pub use routing::EventForwarded;
 pub use shop::{Product, ProductTouch, Shop, Subscription};
 pub use touch::{Touch, Touches};
@@ -53,7 +55,7 @@ use crate::{
     campaigns::enrolment::StandingAsked,
     identity::{IdentityConflict, MergeDecided, NodeParted, PartDecided},
     suppression::{AddressHash, AddressSuppressed, WhySuppressed},
-    vocabulary::{DecisionDue, Identifier, ProfileId, ProfileMerged, RenderAsked, Tracked},
+    vocabulary::{DecisionDue, Identifier, ProfileId, ProfileMerged, ReceiptCame, RenderAsked, Tracked},
 };
 
 /// The customer data platform's core.
@@ -78,6 +80,8 @@ impl Agent for Profiles {
         routes.on_many::<DecisionDue>();
         routes.on_many::<StandingAsked>();
         routes.on_many::<RenderAsked>();
+        routes.on_many::<ReceiptCame>();
+        routes.on_many::<RefusalForwarded>();
     }
 
     fn touch(profile: &Profile) -> usize {

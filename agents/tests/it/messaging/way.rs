@@ -4,7 +4,7 @@ use impresario_agents::{
     content::TemplateDefined,
     messaging::Messaging,
     vocabulary::{
-        Arm, Channel, DecisionId, DecisionMade, Delivered, Group, MessageHeld, MessageId, MessageRefused,
+        Arm, Channel, DecisionId, DecisionMade, Delivered, Feature, Group, MessageHeld, MessageId, MessageRefused,
         MessageRequested, MessageSent, MessageWithdrawn, ReceiptCame, ReceiptKind, RenderAsked, Reserved,
         SendingResumed, SendingStopped, StopScope,
     },
@@ -227,7 +227,8 @@ fn whoever_of_two_had_unsubscribed_only_a_grant_after_they_are_one_takes_it_back
     driver.say(request(bob, "two", Channel::Sms, NOON)).unwrap();
     driver.settle().unwrap();
     assert_eq!((sent(&driver), refused(&driver)), (0, vec!["consent".to_owned(); 2]));
-    driver.say(identify("anna", NOON + 3 * HOUR_MS, &json!({ "sms_consent": true }))).unwrap();
+    // Whoever had refused agrees.
+    driver.say(identify("bob", NOON + 3 * HOUR_MS, &json!({ "sms_consent": true }))).unwrap();
     driver.advance_to(NOON + 3 * HOUR_MS).unwrap();
     driver.say(request(bob, "three", Channel::Sms, NOON)).unwrap();
     driver.settle().unwrap();
@@ -262,4 +263,30 @@ fn a_draft_goes_to_the_people_of_its_test_list_and_to_nobody_else() {
     driver.settle().unwrap();
     ask(&mut driver, anna);
     assert_eq!((sent(&driver), refused(&driver).len()), (1, 2));
+}
+
+#[test]
+fn whoever_unsubscribes_has_refused_for_their_profile_too_until_they_agree_again() {
+    let mut driver = at_noon();
+    let anna = anna(&mut driver);
+    let came =
+        |id, kind| ReceiptCame { id, profile: anna, campaign: None, channel: Channel::Email, kind, machine: false };
+    driver.say(came(MessageId(1), ReceiptKind::Opened)).unwrap();
+    driver.settle().unwrap();
+    let refused = |driver: &mut Driver| {
+        let profile = crate::support::user(driver, "anna");
+        (profile.events, profile.consents.iter().find(|consent| consent.of == "email").unwrap().granted)
+    };
+    assert_eq!(refused(&mut driver), (1, true));
+    driver.say(came(MessageId(1), ReceiptKind::Unsubscribed)).unwrap();
+    driver.settle().unwrap();
+    driver.say(came(MessageId(1), ReceiptKind::Complained)).unwrap();
+    driver.settle().unwrap();
+    assert_eq!(refused(&mut driver), (2, false), "said twice, it is heard once");
+    let changed = said::<impresario_agents::vocabulary::ProfileChanged>(&driver).pop().unwrap();
+    assert!(changed.features.contains(&(Feature::refused(Channel::Email), 1)), "{changed:?}");
+    driver.advance_to(NOON + HOUR_MS).unwrap();
+    driver.say(identify("anna", NOON + HOUR_MS, &json!({ "email_consent": true }))).unwrap();
+    driver.settle().unwrap();
+    assert_eq!(refused(&mut driver), (3, true));
 }
