@@ -73,6 +73,7 @@ impl On<DecisionRequested> for Campaigns {
         event: &Event<'_, DecisionRequested>,
         step: &mut Step<'_>,
     ) -> Result<(), AgentError> {
+        state.learn_before(step.now_ms());
         let made = decide(state, event.body, step.now_ms(), step.seed());
         state.count_decision(&made, step.now_ms());
         step.publish(made);
@@ -101,8 +102,13 @@ impl On<DecisionSettled> for Campaigns {
 }
 
 impl On<RewardObserved> for Campaigns {
-    fn on(&self, state: &mut Campaign, event: &Event<'_, RewardObserved>, _: &mut Step<'_>) -> Result<(), AgentError> {
-        state.learn(event.body);
+    fn on(
+        &self,
+        state: &mut Campaign,
+        event: &Event<'_, RewardObserved>,
+        step: &mut Step<'_>,
+    ) -> Result<(), AgentError> {
+        state.observe(event.body, step.now_ms());
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Bounds, Plan, bounds::cost_of, choose};
 use crate::{
     models::policy::Policy,
-    vocabulary::{DAY_MS, DecisionMade, Group, Millis, Reserved, RewardObserved},
+    vocabulary::{DAY_MS, DecisionId, DecisionMade, Group, Millis, Reserved, RewardObserved},
 };
 
 /// Days of allocation kept.
@@ -40,6 +40,19 @@ pub struct Campaign {
     pub policy: Option<Policy>,
     /// The hash of that, as long as nothing was learned since.
     pub(super) hash: Option<Box<str>>,
+    /// Lessons of one instant, that are learned once it is over.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lessons: Vec<Lesson>,
+}
+
+/// What one decision teaches.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Lesson {
+    at_ms: Millis,
+    id: DecisionId,
+    arm: u16,
+    features: Vec<f32>,
+    reward: f32,
 }
 
 /// Why sending is stopped.
@@ -154,8 +167,26 @@ impl Campaign {
         }
     }
 
+    /// Learns what was observed before `now_ms`. What agents say at one instant may lie in another order after a
+    /// crash; so all lessons of an instant are learned together, in the order of their decisions.
+    pub(super) fn learn_before(&mut self, now_ms: Millis) {
+        if self.lessons.first().is_none_or(|lesson| lesson.at_ms >= now_ms) {
+            return;
+        }
+        let mut lessons = std::mem::take(&mut self.lessons);
+        lessons.sort_unstable_by_key(|lesson| (lesson.at_ms, lesson.id));
+        let Some(policy) = &mut self.policy else { return };
+        for lesson in lessons {
+            // Features or arms of another plan than this one teach nothing.
+            if policy.learn(&lesson.features, lesson.arm, lesson.reward).is_ok() {
+                self.hash = None;
+            }
+        }
+    }
+
     /// What a decision came to.
-    pub(super) fn learn(&mut self, observed: &RewardObserved) {
+    pub(super) fn observe(&mut self, observed: &RewardObserved, now_ms: Millis) {
+        self.learn_before(now_ms);
         if let Some(tally) = self.groups.get_mut(place(observed.group)) {
             tally.reward(observed);
         }
@@ -169,11 +200,10 @@ impl Campaign {
         if let Some(tally) = self.arms.get_mut(usize::from(observed.chosen)).filter(|_| chosen || observed.chosen > 0) {
             tally.reward(observed);
         }
-        if let Some(policy) = self.policy.as_mut().filter(|_| chosen) {
-            // Features or arms of another plan than this one teach nothing.
-            if policy.learn(&observed.features, observed.chosen, observed.reward).is_ok() {
-                self.hash = None;
-            }
+        if chosen {
+            let features = observed.features.clone();
+            let RewardObserved { id, chosen: arm, reward, .. } = *observed;
+            self.lessons.push(Lesson { at_ms: now_ms, id, arm, features, reward });
         }
     }
 
