@@ -139,6 +139,7 @@ impl Campaign {
             self.arms = vec![Tally::default(); plan.arms.len() + 1];
             self.days.clear();
             self.policy = choose::policy(&plan).ok();
+            self.lessons.clear();
             self.hash = None;
         }
         self.plan = Some(plan);
