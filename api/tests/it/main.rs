@@ -20,6 +20,7 @@ mod disk;
 mod duplicates;
 mod durability;
 mod erasure;
+mod evaluate;
 mod fuzz;
 mod http;
 mod import;

@@ -5,7 +5,7 @@ use rand_core::SeedableRng;
 
 use crate::models::{
     longrun::{LongRun, LongRunError, LongRunParams, Plan, World},
-    normal::uniform,
+    normal::{standard_normal, uniform},
 };
 
 /// One customer in so many is met as a drawn world has it, the others as the expected one does.
@@ -26,6 +26,8 @@ pub struct Market {
     pub start: Vec<f64>,
     /// By state, whether somebody there is still subscribed.
     pub subscribed: Vec<bool>,
+    /// What a reward strays from the expected one by, as a standard deviation.
+    pub reward_noise: f64,
 }
 
 /// What a cohort came to.
@@ -67,7 +69,9 @@ pub fn meet(
             let prospect = prospects.get(usize::from(action)).and_then(Option::as_ref).ok_or(LongRunError::Step)?;
             let place = one_of(prospect.next.iter().map(|(_, chance)| *chance), &mut rng);
             let next = prospect.next.get(place as usize).map(|(next, _)| *next).ok_or(LongRunError::Step)?;
-            learner.learn(*state, action, prospect.reward, next)?;
+            let strays = if market.reward_noise > 0.0 { market.reward_noise * standard_normal(&mut rng) } else { 0.0 };
+            learner.learn(*state, action, prospect.reward + strays, next)?;
+            // Counted as expected: what strays evens out.
             week += prospect.reward;
             *state = next;
         }

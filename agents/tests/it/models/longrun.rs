@@ -23,7 +23,7 @@ fn market() -> Market {
         discount: 0.95,
     };
     let world = World { steps, discount: 0.95 };
-    Market { world, params, start: vec![1.0, 0.0, 0.0], subscribed: vec![true, true, false] }
+    Market { world, params, start: vec![1.0, 0.0, 0.0], subscribed: vec![true, true, false], reward_noise: 0.0 }
 }
 
 /// The values solve the two equations of the plan "write to the rested, let the tired rest".

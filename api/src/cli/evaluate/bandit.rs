@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use impresario_agents::models::{
     policy::{Factor, PolicyError},
     trial::bandit::{self, Player},
@@ -41,9 +41,18 @@ pub struct BanditArgs {
     /// The first run's seed
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Leaves the rivals out
-    #[arg(long)]
-    pub policy_only: bool,
+    /// Who plays: `project` leaves the rivals out, which take longer than the policy
+    #[arg(long, value_enum, default_value_t = Policies::All)]
+    pub policies: Policies,
+}
+
+/// Who plays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Policies {
+    /// The project's policy and its rivals.
+    All,
+    /// The project's policy.
+    Project,
 }
 
 #[derive(Debug, Serialize)]
@@ -94,7 +103,10 @@ pub(super) fn run(args: &BanditArgs, output: &Output) -> Result<(), CommandError
         return Err(CommandError::Usage(what));
     }
     let table = read(&args.env)?;
-    let players = if args.policy_only { &Player::ALL[..1] } else { &Player::ALL[..] };
+    let players = match args.policies {
+        Policies::All => &Player::ALL[..],
+        Policies::Project => &[Player::Policy],
+    };
     let marks: Vec<u64> = (1..=MARKS).map(|mark| mark * args.rounds / MARKS).collect();
     let done = Arc::new(AtomicU64::new(0));
     let mut by_run: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();

@@ -44,6 +44,9 @@ pub struct LtvArgs {
     /// The first run's seed
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// What a reward strays from the expected one by, as a standard deviation
+    #[arg(long, default_value_t = 0.0)]
+    pub reward_noise: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -52,6 +55,7 @@ struct Report {
     people: usize,
     weeks: u32,
     runs: u64,
+    reward_noise: f64,
     /// What the best plan comes to in so many weeks.
     optimum: f64,
     optimum_still_subscribed: f64,
@@ -64,6 +68,8 @@ struct Report {
 #[derive(Debug, Default, Serialize)]
 struct Share {
     share_of_optimum: f64,
+    /// What these weeks came to, against what the best plan comes to for ever.
+    share_of_optimum_for_ever: f64,
     still_subscribed: f64,
 }
 
@@ -72,8 +78,12 @@ impl fmt::Display for Report {
         let Self { people, weeks, runs, optimum, cold, warm, .. } = self;
         writeln!(f, "{people} customers, {weeks} weeks, mean of {runs} runs; the best plan comes to {optimum:.2}")?;
         for (name, share) in [("cold", cold), ("warm", warm)] {
-            let Share { share_of_optimum, still_subscribed } = share;
-            writeln!(f, "{name}: {share_of_optimum:.3} of that, {still_subscribed:.3} still subscribed")?;
+            let Share { share_of_optimum, share_of_optimum_for_ever, still_subscribed } = share;
+            writeln!(
+                f,
+                "{name}: {share_of_optimum:.3} of that ({share_of_optimum_for_ever:.3} of its value for ever), \
+                 {still_subscribed:.3} still subscribed"
+            )?;
         }
         write!(f, "the best plan keeps {:.3} subscribed", self.optimum_still_subscribed)
     }
@@ -87,13 +97,18 @@ impl From<LongRunError> for CommandError {
 
 pub(super) fn run(args: &LtvArgs, output: &Output) -> Result<(), CommandError> {
     let sizes = (1..=1_000_000).contains(&args.people) && (1..=10_000).contains(&args.weeks) && args.runs > 0;
+    if !(args.reward_noise.is_finite() && args.reward_noise >= 0.0) {
+        return Err(CommandError::Usage("a standard deviation is a number from 0".into()));
+    }
     if !sizes || args.cohorts > 1_000 {
         let what = "there are 1 to 1,000,000 people, 1 to 10,000 weeks, at most 1,000 cohorts and a run";
         return Err(CommandError::Usage(what.into()));
     }
-    let market = read(&args.env, args.discount)?;
+    let mut market = read(&args.env, args.discount)?;
+    market.reward_noise = args.reward_noise;
     let optimum = ltv::optimum(&market, args.weeks);
-    let for_ever = market.world.plan(&[]).values;
+    let values = market.world.plan(&[]).values;
+    let for_ever: f64 = market.start.iter().zip(&values).map(|(share, value)| share * value).sum();
     let (mut cold, mut warm) = (Share::default(), Share::default());
     for run in 0..args.runs {
         let mut learner = LongRun::new(market.params.clone())?;
@@ -101,10 +116,10 @@ pub(super) fn run(args: &LtvArgs, output: &Output) -> Result<(), CommandError> {
             let seed = args.seed.wrapping_add(run * 1_001 + u64::from(cohort));
             let came = ltv::meet(&market, &mut learner, args.people, args.weeks, seed)?;
             if cohort == 0 {
-                cold.add(came, optimum, args.runs);
+                cold.add(came, optimum.value, for_ever, args.runs);
             }
             if cohort == args.cohorts {
-                warm.add(came, optimum, args.runs);
+                warm.add(came, optimum.value, for_ever, args.runs);
             }
         }
     }
@@ -113,9 +128,10 @@ pub(super) fn run(args: &LtvArgs, output: &Output) -> Result<(), CommandError> {
         people: args.people,
         weeks: args.weeks,
         runs: args.runs,
+        reward_noise: args.reward_noise,
         optimum: optimum.value,
         optimum_still_subscribed: optimum.still_subscribed,
-        optimum_for_ever: market.start.iter().zip(&for_ever).map(|(share, value)| share * value).sum(),
+        optimum_for_ever: for_ever,
         cold,
         warm,
     });
@@ -123,8 +139,9 @@ pub(super) fn run(args: &LtvArgs, output: &Output) -> Result<(), CommandError> {
 }
 
 impl Share {
-    fn add(&mut self, came: Came, optimum: Came, runs: u64) {
-        self.share_of_optimum += came.value / optimum.value / runs as f64;
+    fn add(&mut self, came: Came, optimum: f64, for_ever: f64, runs: u64) {
+        self.share_of_optimum += came.value / optimum / runs as f64;
+        self.share_of_optimum_for_ever += came.value / for_ever / runs as f64;
         self.still_subscribed += came.still_subscribed / runs as f64;
     }
 }
@@ -170,7 +187,7 @@ fn read(directory: &Path, discount: f64) -> Result<Market, CommandError> {
     }
     let allowed = steps.iter().map(|steps| steps.iter().map(Option::is_some).collect()).collect();
     let params = LongRunParams { states: levels, allowed, discount };
-    Ok(Market { world: World { steps, discount }, params, start, subscribed })
+    Ok(Market { world: World { steps, discount }, params, start, subscribed, reward_noise: 0.0 })
 }
 
 /// Reads what can happen; an action without a line in a state can't be taken there.

@@ -22,8 +22,8 @@ pub(super) struct Table {
 impl Table {
     /// Reads a file; `headed` where its first line names the columns.
     pub(super) fn read(path: &Path, headed: bool) -> Result<Self, CommandError> {
-        let io = |error| CommandError::Io { what: format!("read {}", path.display()), error };
-        let file = BufReader::new(File::open(path).map_err(io)?);
+        let unread = |error| CommandError::Usage(format!("can't read {}: {error}", path.display()));
+        let file = BufReader::new(File::open(path).map_err(unread)?);
         let gzipped = path.extension().is_some_and(|ending| ending == "gz");
         let bytes: Box<dyn Read> = if gzipped { Box::new(MultiGzDecoder::new(file)) } else { Box::new(file) };
         let mut reader = csv::ReaderBuilder::new().has_headers(headed).from_reader(bytes);
