@@ -89,25 +89,27 @@ impl Channels {
         prepared: Prepared,
     ) -> Result<Option<Box<str>>, EffectError> {
         let mut prepared = Some(prepared);
-        for look in 1..=LOOKS_MAX {
+        for _ in 0..LOOKS_MAX {
             let seen = app.host.journal().head();
-            if let Some(Refusal { guard, why }) = look::last_look(app, message, at_ms).await? {
-                let message = message.id;
-                tracing::info!(%message, %guard, %why, "a message was stopped by the gate at the last moment");
-                return Ok(Some(format!("stopped by the gate: {guard}: {why}").into()));
-            }
+            let concerned = match look::last_look(app, message, at_ms).await? {
+                Ok(concerned) => concerned,
+                Err(Refusal { guard, why }) => {
+                    let message = message.id;
+                    tracing::info!(%message, %guard, %why, "a message was stopped by the gate at the last moment");
+                    return Ok(Some(format!("stopped by the gate: {guard}: {why}").into()));
+                }
+            };
             let _leaving = self.leaving.write();
-            // Of what came while the gate was asked, most is of others; where there is no end of it, the message
-            // goes by what was on record when the last look began.
-            if app.host.journal().head() == seen || look == LOOKS_MAX {
+            // Of what came while the gate was asked, most is of others.
+            if !concerned.since(app.host.journal(), seen).map_err(again)? {
                 // It is on disk by now: only its name is changed.
                 if let Some(prepared) = prepared.take() {
                     prepared.publish().map_err(of_outbox)?;
                 }
-                break;
+                return Ok(None);
             }
         }
-        Ok(None)
+        Err(EffectError::Retry { why: "there is no end of what comes in of the person".to_owned(), after_ms: None })
     }
 
     /// Takes away what was written to people who have been erased.
