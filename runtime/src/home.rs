@@ -171,6 +171,11 @@ impl Home {
         (self.gauges.on_the_way.load(Ordering::Acquire) == 0).then_some(cursor)
     }
 
+    /// How many commits it has handed over, and how many of these are answered.
+    pub(crate) fn commits(&self) -> (u64, u64) {
+        (self.gauges.sent.load(Ordering::Acquire), self.gauges.answered.load(Ordering::Acquire))
+    }
+
     pub(crate) fn cursor(&self) -> Seq {
         self.gauges.cursor.load(Ordering::Acquire)
     }

@@ -132,5 +132,5 @@ fn gone() -> Said {
 
 async fn taken_in(app: &App, agent: &'static str) -> Result<(), EffectError> {
     let head = app.host.journal().head();
-    app.host.folded(agent, head, TAKEN_IN_WITHIN).await.map_err(super::again)
+    app.host.said(agent, head, TAKEN_IN_WITHIN).await.map_err(super::again)
 }

@@ -131,6 +131,18 @@ impl Host {
         self.wait_until(done, within).await
     }
 
+    /// As [`Self::folded`], and until what the agent said of it is in the journal too.
+    ///
+    /// # Errors
+    /// As [`Self::folded`].
+    pub async fn said(&self, agent: &str, seq: u64, within: Duration) -> Result<(), RuntimeError> {
+        self.folded(agent, seq, within).await?;
+        let homes: Vec<_> = self.seats_of(agent)?.iter().filter_map(|seat| self.stage.homes.get(*seat)).collect();
+        let sent: Vec<_> = homes.iter().map(|home| home.commits().0).collect();
+        let done = || homes.iter().zip(&sent).all(|(home, sent)| home.commits().1 >= *sent);
+        self.wait_until(done, within).await
+    }
+
     /// Waits a little while the agents are far behind, so that callers keep to their pace. Whether the caller may
     /// go on: not where too many wait already.
     #[must_use]

@@ -224,10 +224,10 @@ impl<A: Agent> Worker<A> {
         commit.cursor = Some(CursorMove { worker: self.id, expect: self.committed, to: self.cursor });
         self.committed = self.cursor;
         self.sent += 1;
-        self.gauges.on_the_way.fetch_add(1, Ordering::AcqRel);
+        self.gauges.hand_over();
         let sent = self.sink.send(commit, &self.fate);
         if sent.is_err() {
-            self.gauges.on_the_way.fetch_sub(1, Ordering::AcqRel);
+            self.gauges.answer();
         }
         sent
     }

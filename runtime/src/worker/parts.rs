@@ -49,13 +49,13 @@ impl Fate {
     /// The next of its commits is in.
     pub(crate) fn is_in(&self) {
         self.confirmed.fetch_add(1, Ordering::AcqRel);
-        self.gauges.on_the_way.fetch_sub(1, Ordering::AcqRel);
+        self.gauges.answer();
     }
 
     /// The next of its commits was refused; nothing of this worker is accepted any more.
     pub(crate) fn is_refused(&self, error: &StoreError) {
         self.refused.lock().get_or_insert(error.to_string());
-        self.gauges.on_the_way.fetch_sub(1, Ordering::AcqRel);
+        self.gauges.answer();
     }
 }
 
@@ -74,6 +74,10 @@ pub(crate) struct Gauges {
     pub(crate) cursor: AtomicU64,
     /// Commits handed over and not yet answered.
     pub(crate) on_the_way: AtomicU64,
+    /// Commits handed over.
+    pub(crate) sent: AtomicU64,
+    /// Of these, how many are answered; they are in order.
+    pub(crate) answered: AtomicU64,
     pub(crate) folded: AtomicU64,
     pub(crate) said: AtomicU64,
     pub(crate) steps: AtomicU64,
@@ -83,6 +87,20 @@ pub(crate) struct Gauges {
     pub(crate) passed_over: AtomicU64,
     pub(crate) dead_letters: AtomicU64,
     pub(crate) busy_micros: AtomicU64,
+}
+
+impl Gauges {
+    /// One commit more was handed over.
+    pub(crate) fn hand_over(&self) {
+        self.sent.fetch_add(1, Ordering::AcqRel);
+        self.on_the_way.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// The next of them is in, or refused.
+    pub(crate) fn answer(&self) {
+        self.answered.fetch_add(1, Ordering::AcqRel);
+        self.on_the_way.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Takes a key's bytes and what would be written for it; no key for what all keys share.
