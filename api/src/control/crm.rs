@@ -1,5 +1,7 @@
 //! `/api/deals`, `/api/leads`, `/api/tasks`: what sales and support see and say.
 
+mod shape;
+
 use std::{cmp::Reverse, sync::Arc};
 
 use axum::{
@@ -18,12 +20,12 @@ use impresario_runtime::{
     AgentError,
     store::{RequestKey, Seq},
 };
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use self::shape::{
+    ChangedDeal, DealList, DealView, LeadList, LeadPage, LeadPart, LeadView, NewDeal, TaskList, TaskView,
+};
 use super::{
-    page::{Limit, limit_default},
     people::{PeoplePage, people},
     profiles::ProfileIdText,
     say::{is_repeated, say, taken_in},
@@ -36,156 +38,6 @@ use crate::{
 
 /// People a worker is asked about at once for the list of leads.
 const LEADS_A_QUESTION: usize = 5_000;
-
-/// A page of deals.
-#[derive(Serialize, ToSchema)]
-struct DealList {
-    /// The deals.
-    deals: Vec<DealView>,
-    /// Where the next page begins; none on the last one. A page may be short, or empty, and still have a next one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
-
-/// One deal.
-#[derive(Serialize, ToSchema)]
-struct DealView {
-    /// Whose.
-    #[schema(value_type = String)]
-    profile: ProfileIdText,
-    /// Its id.
-    deal: String,
-    /// Its name for people.
-    name: String,
-    /// Its stage.
-    stage: String,
-    /// `open`, `won` or `lost`.
-    status: &'static str,
-    /// Why it is lost.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    why: String,
-    /// What it is worth, millionths of the currency.
-    value_micros: i64,
-    /// Three letters (ISO 4217); empty where no value is told.
-    currency: String,
-    /// When it last changed, milliseconds since 1970 UTC.
-    changed_at_ms: i64,
-}
-
-/// A deal to be begun, or told anew.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct NewDeal {
-    /// The person's profile id.
-    #[schema(value_type = String)]
-    profile: Box<str>,
-    /// Its id, 1 to 64 bytes.
-    #[schema(value_type = String)]
-    deal: Box<str>,
-    /// Its name for people, at most 256 bytes.
-    #[serde(default)]
-    #[schema(value_type = String)]
-    name: Box<str>,
-    /// Its stage, at most 256 bytes; `new` unless said.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    stage: Option<Box<str>>,
-    /// What it is worth, millionths of the currency.
-    #[serde(default)]
-    value_micros: i64,
-    /// Three capital letters (ISO 4217); none where no value is told.
-    #[serde(default)]
-    #[schema(value_type = String)]
-    currency: Box<str>,
-}
-
-/// What becomes of a deal: exactly one of the three.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct ChangedDeal {
-    /// It comes to this stage.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    stage: Option<Box<str>>,
-    /// It is won.
-    #[serde(default)]
-    won: Option<bool>,
-    /// It is lost, for this reason.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    lost: Option<Box<str>>,
-}
-
-/// Leads, the highest score first.
-#[derive(Serialize, ToSchema)]
-struct LeadList {
-    /// The leads.
-    leads: Vec<LeadView>,
-    /// Where the next page begins; none on the last one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
-
-/// One lead.
-#[derive(Serialize, ToSchema)]
-struct LeadView {
-    /// Who.
-    #[schema(value_type = String)]
-    profile: ProfileIdText,
-    /// The score now, thousandths of a point.
-    score_milli: i64,
-    /// Whether it was last said to be hot.
-    hot: bool,
-    /// What the score is made of.
-    parts: Vec<LeadPart>,
-}
-
-/// One part of a score.
-#[derive(Serialize, ToSchema)]
-struct LeadPart {
-    /// What was done: `asked`, `signed_up`, `form`, `view`, `cart`, `checkout`, `order`, `answer`.
-    deed: &'static str,
-    /// What it is worth now, thousandths of a point.
-    worth_milli: i64,
-}
-
-/// A page of tasks.
-#[derive(Serialize, ToSchema)]
-struct TaskList {
-    /// The open tasks.
-    tasks: Vec<TaskView>,
-    /// Where the next page begins; none on the last one. A page may be short, or empty, and still have a next one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
-
-/// One task.
-#[derive(Serialize, ToSchema)]
-struct TaskView {
-    /// Its id.
-    id: String,
-    /// Whom it is about.
-    #[schema(value_type = String)]
-    profile: ProfileIdText,
-    /// `hot_lead`, `ticket_open` or `complaint`.
-    kind: &'static str,
-    /// Why, in words.
-    why: String,
-    /// Since when, milliseconds since 1970 UTC.
-    since_ms: i64,
-}
-
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct LeadPage {
-    /// Where the page begins: `next` of the page before.
-    cursor: Option<String>,
-    /// At most so many.
-    #[serde(default = "limit_default")]
-    #[param(value_type = usize, minimum = 1, maximum = 1000, default = 100)]
-    limit: Limit,
-}
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()

@@ -1,5 +1,7 @@
 //! `/api/journeys`: what is done with people over days, and who is where.
 
+mod shape;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
@@ -15,11 +17,10 @@ use impresario_agents::{
     vocabulary::ProfileId,
 };
 use impresario_runtime::AgentError;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use self::shape::{JourneyList, JourneyView, NewRun, RunList, RunView, StepView, VersionView};
 use super::{
     page::{IdPage, page_of},
     people::{PeoplePage, people},
@@ -31,127 +32,6 @@ use crate::{
     http::{JsonBody, PathPair, PathText, Query, access::Caller, idempotency_key},
     problem::Problem,
 };
-
-/// One journey.
-#[derive(Serialize, ToSchema)]
-struct JourneyView {
-    /// Its id.
-    id: String,
-    /// The version that people begin now: the place of the entry that defined it.
-    version: u64,
-    /// When it was defined, milliseconds since 1970 UTC.
-    defined_at_ms: i64,
-    /// What it is.
-    #[schema(value_type = Object)]
-    journey: Journey,
-    /// People in it now, in any version.
-    running: u64,
-    /// People that were turned away, since there was no room.
-    turned_away: u64,
-    /// What is counted, by version, the newest first.
-    versions: Vec<VersionView>,
-}
-
-/// What is counted of one version.
-#[derive(Serialize, ToSchema)]
-struct VersionView {
-    /// Which version.
-    version: u64,
-    /// How often somebody has begun it.
-    entered: u64,
-    /// People in it now.
-    running: u64,
-    /// People at each step now, and how often somebody has come to it.
-    #[schema(value_type = Object)]
-    steps: BTreeMap<Box<str>, StepView>,
-    /// How often it has ended, by outcome.
-    #[schema(value_type = Object)]
-    outcomes: BTreeMap<Box<str>, u64>,
-    /// How often it could not go on, by reason.
-    #[schema(value_type = Object)]
-    stuck: BTreeMap<&'static str, u64>,
-}
-
-/// One step.
-#[derive(Default, Serialize, ToSchema)]
-struct StepView {
-    /// People at it now.
-    at: u64,
-    /// How often somebody has come to it.
-    reached: u64,
-}
-
-/// A page of journeys.
-#[derive(Serialize, ToSchema)]
-struct JourneyList {
-    /// The journeys, by id.
-    journeys: Vec<JourneyView>,
-    /// Where the next page begins; none on the last one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
-
-/// A page of people in a journey.
-#[derive(Serialize, ToSchema)]
-struct RunList {
-    /// Who is in it, or was lately.
-    people: Vec<RunView>,
-    /// Where the next page begins; none on the last one. A page may be short, or empty, and still have a next one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-}
-
-/// One person in a journey.
-#[derive(Serialize, ToSchema)]
-struct RunView {
-    /// Who.
-    #[schema(value_type = String)]
-    profile: ProfileIdText,
-    /// Which journey.
-    journey: String,
-    /// Which version of it.
-    version: u64,
-    /// When they began it, milliseconds since 1970 UTC.
-    began_at_ms: i64,
-    /// The step they are at, or were at when it ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    step: Option<String>,
-    /// Since when they are at the step.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    since_ms: Option<i64>,
-    /// When that is over by time alone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until_ms: Option<i64>,
-    /// What the last step ended with, or what began it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    because: Option<String>,
-    /// When it ended.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ended_at_ms: Option<i64>,
-    /// How it ended: `converted`, `finished`, `stopped`, `stuck`, or what its `end` step says.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<String>,
-    /// Why it could not go on, or who stopped it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<String>,
-}
-
-/// Somebody is to begin a journey.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct NewRun {
-    /// The person's profile id.
-    #[schema(value_type = String)]
-    profile: Box<str>,
-    /// The campaign its decisions are of, where the journey names none.
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    campaign: Option<Box<str>>,
-    /// What it is about, for templates.
-    #[serde(default)]
-    #[schema(value_type = Object)]
-    context: Map<String, Value>,
-}
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -211,8 +91,9 @@ async fn create(
 ) -> Result<(StatusCode, Json<JourneyView>), Problem> {
     let request = idempotency_key(&headers, &caller, "POST /api/journeys")?;
     let id = new.remove("id").and_then(|id| id.as_str().map(str::to_owned));
-    let id = id.ok_or_else(|| Problem::invalid_body("`id`: 1 to 64 lowercase letters, digits, `-` and `_`"))?;
+    // A field nobody knows is told before one that is missing.
     let journey = serde_json::from_value(Value::Object(new)).map_err(|error| Problem::of_json(&error))?;
+    let id = id.ok_or_else(|| Problem::invalid_body("`id`: 1 to 64 lowercase letters, digits, `-` and `_`"))?;
     let defined = JourneyDefined { id: id.as_str().into(), journey };
     let _one_at_a_time = app.defining.lock().await;
     if let Some((seq, first)) = told_again::<JourneyDefined>(&app, request)? {

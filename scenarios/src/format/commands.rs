@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use serde_saphyr::Spanned;
 
 use super::{
+    awaited,
     events::known,
     file::{File, TimelineFile},
     messages::{self, MessageFile, ScopeFile, channel_of},
@@ -130,7 +131,7 @@ pub(crate) fn commands(
         planned.push(Planned { at_ms, line: spanned.referenced.line(), action });
     }
     for reject in &entry.reject {
-        let (goal, why) = (messages::goal(&reject.value.goal, goals)?, reject.value.why.clone());
+        let (goal, why) = (awaited::goal(&reject.value.goal, goals)?, reject.value.why.clone());
         let action = Action::Answer { goal, approved: false, why };
         planned.push(Planned { at_ms, line: reject.referenced.line(), action });
     }

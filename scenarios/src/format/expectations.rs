@@ -7,12 +7,12 @@ use serde_json::Value;
 use serde_saphyr::Spanned;
 
 use super::{
-    events::known,
-    file::{ExpectFile, ExpectProfileFile, ExpectSegmentFile, ExpectStateFile, OneOrMore},
-    messages::{
+    awaited::{
         expect_decision, expect_goal, expect_journey, expect_message, expect_no_message, expect_proposal,
         expect_situation,
     },
+    events::known,
+    file::{ExpectFile, ExpectProfileFile, ExpectSegmentFile, ExpectStateFile, OneOrMore},
     people::Cast,
     read_at,
     time::Calendar,

@@ -1,6 +1,6 @@
 //! Messages in scenario files: what people do with them, what operators and providers say, what is expected.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use impresario_agents::vocabulary::{Channel, Millis, ReceiptKind};
 use indexmap::IndexMap;
@@ -10,9 +10,7 @@ use serde_saphyr::Spanned;
 
 use super::{
     chance::Chance,
-    events::known,
     file::OneOrMore,
-    people::Cast,
     read_at,
     time::{self, Calendar},
     wrong,
@@ -20,9 +18,6 @@ use super::{
 use crate::{
     FormatError, Invariant,
     answers::{Answers, Ways},
-    model::{
-        ExpectDecision, ExpectGoal, ExpectJourney, ExpectMessage, ExpectNoMessage, ExpectProposal, ExpectSituation,
-    },
 };
 
 /// Times on a scale of likelihoods.
@@ -417,103 +412,11 @@ impl Sorts {
     }
 }
 
-fn instant(text: &Option<Spanned<String>>, calendar: &Calendar) -> Result<Option<Millis>, FormatError> {
+pub(super) fn instant(text: &Option<Spanned<String>>, calendar: &Calendar) -> Result<Option<Millis>, FormatError> {
     let read = |text: &Spanned<String>| read_at(text, |text| calendar.instant(text));
     Ok(text.as_ref().map(read).transpose()?.map(|instant| instant.timestamp().as_millisecond()))
 }
 
-fn channels(name: &Option<Spanned<String>>) -> Result<Option<Channel>, FormatError> {
+pub(super) fn channels(name: &Option<Spanned<String>>) -> Result<Option<Channel>, FormatError> {
     name.as_ref().map(channel).transpose()
-}
-
-pub(crate) fn expect_situation(
-    file: &ExpectSituationFile,
-    cast: &Cast,
-    none: bool,
-) -> Result<ExpectSituation, FormatError> {
-    let who = known(&file.who, cast)?;
-    let (kind, context) = (file.kind.clone(), file.context.clone());
-    Ok(ExpectSituation { who, kind, resolved: file.resolved, context, none })
-}
-
-pub(crate) fn expect_message(
-    file: &ExpectMessageFile,
-    cast: &Cast,
-    calendar: &Calendar,
-) -> Result<ExpectMessage, FormatError> {
-    Ok(ExpectMessage {
-        to: known(&file.to, cast)?,
-        channel: channels(&file.channel)?,
-        within_ms: file.within.as_ref().map(|within| read_at(within, time::duration_ms)).transpose()?,
-        contains: file.contains.as_ref().map(|texts| texts.names().to_vec()).unwrap_or_default(),
-        cause: file.cause.clone(),
-        at_ms: instant(&file.at, calendar)?,
-        since_ms: instant(&file.since, calendar)?,
-        template: file.template.clone(),
-        offer: file.offer.clone(),
-        times: file.times,
-    })
-}
-
-pub(crate) fn expect_no_message(
-    file: &ExpectNoMessageFile,
-    cast: &Cast,
-    calendar: &Calendar,
-) -> Result<ExpectNoMessage, FormatError> {
-    Ok(ExpectNoMessage {
-        to: known(&file.to, cast)?,
-        channel: channels(&file.channel)?,
-        since_ms: instant(&file.since, calendar)?,
-        because: file.because.clone(),
-    })
-}
-
-/// A goal that is set up to here.
-pub(crate) fn goal(name: &Spanned<String>, goals: &BTreeSet<String>) -> Result<String, FormatError> {
-    match goals.contains(&name.value) {
-        true => Ok(name.value.clone()),
-        false => Err(wrong(name, format!("no goal `{}` is set up to here", name.value))),
-    }
-}
-
-pub(crate) fn expect_proposal(
-    file: &ExpectProposalFile,
-    goals: &BTreeSet<String>,
-) -> Result<ExpectProposal, FormatError> {
-    let ExpectProposalFile { goal, outcome, number } = file;
-    Ok(ExpectProposal { goal: self::goal(goal, goals)?, outcome: outcome.clone(), number: *number })
-}
-
-pub(crate) fn expect_goal(file: &ExpectGoalFile, goals: &BTreeSet<String>) -> Result<ExpectGoal, FormatError> {
-    let ExpectGoalFile { name, running, paused, reached, at_least, at_most, lifted, ended } = file;
-    Ok(ExpectGoal {
-        goal: goal(name, goals)?,
-        running: *running,
-        paused: *paused,
-        reached: *reached,
-        at_least: *at_least,
-        at_most: *at_most,
-        lifted: *lifted,
-        ended: ended.clone(),
-    })
-}
-
-pub(crate) fn expect_journey(file: &ExpectJourneyFile, cast: &Cast) -> Result<ExpectJourney, FormatError> {
-    let ExpectJourneyFile { who, journey, at, ended, times } = file;
-    let (journey, at, ended) = (journey.clone(), at.clone(), ended.clone());
-    Ok(ExpectJourney { who: known(who, cast)?, journey, at, ended, times: *times })
-}
-
-pub(crate) fn expect_decision(file: &ExpectDecisionFile, cast: &Cast) -> Result<ExpectDecision, FormatError> {
-    Ok(ExpectDecision {
-        who: known(&file.who, cast)?,
-        campaign: file.campaign.clone(),
-        group: file.group.clone(),
-        nothing: file.nothing,
-        channel: channels(&file.channel)?,
-        template: file.template.clone(),
-        offer: file.offer.clone(),
-        withheld: file.withheld.clone(),
-        times: file.times,
-    })
 }

@@ -1,5 +1,6 @@
 //! Scenario files: their shape, how they write time, and what they mean.
 
+mod awaited;
 mod chance;
 mod commands;
 mod events;

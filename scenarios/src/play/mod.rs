@@ -9,11 +9,13 @@ mod expect;
 mod guards;
 mod invariants;
 mod letters;
+mod options;
 mod run;
 mod seen;
 mod stage;
 pub(crate) mod state;
 pub(crate) mod world;
 
-pub use run::{Crash, Metrics, Outcome, RunOptions, run};
+pub use options::{Crash, Metrics, Outcome, RunOptions};
+pub use run::run;
 pub use stage::EngineChoice;

@@ -18,12 +18,14 @@ pub(super) struct NewGoal {
 impl<'de> Deserialize<'de> for NewGoal {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut fields = Map::deserialize(deserializer)?;
-        let id = match fields.remove("id") {
+        let id = fields.remove("id");
+        // A field nobody knows is told before one that is missing.
+        let goal = serde_json::from_value(Value::Object(fields)).map_err(D::Error::custom)?;
+        let id = match id {
             Some(Value::String(id)) => id.into(),
             Some(_) => return Err(D::Error::custom("`id`: a text")),
             None => return Err(D::Error::missing_field("id")),
         };
-        let goal = serde_json::from_value(Value::Object(fields)).map_err(D::Error::custom)?;
         Ok(Self { id, goal })
     }
 }
