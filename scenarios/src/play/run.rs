@@ -442,7 +442,7 @@ impl<'a> Run<'a> {
         }
         let driver = self.stage.driver()?;
         let state = state::state(driver, &self.seen)?;
-        let digest = digest(driver.journal(), &state)?;
+        let digest = state::digest(driver.journal(), &state)?;
         let facts = &self.seen.facts;
         let metrics = Metrics {
             events_kept: facts.events,
@@ -481,21 +481,4 @@ fn best_arm(scenario: &Scenario, contacts: &super::contacts::Contacts) -> Option
         }
     }
     best.map(|(_, number)| number)
-}
-
-/// BLAKE3 of every entry, names in place of their numbers, and of the final state.
-fn digest(journal: &Journal, state: &str) -> Result<String, ScenarioError> {
-    let mut hasher = blake3::Hasher::new();
-    impresario_runtime::each_entry(journal, 1, |entry| {
-        for number in [entry.seq, entry.at_ms as u64, u64::from(entry.partition), entry.cause, entry.dedup] {
-            hasher.update(&number.to_le_bytes());
-        }
-        for text in [journal.name_of(entry.topic).as_bytes(), journal.name_of(entry.writer).as_bytes(), &entry.body] {
-            hasher.update(&(text.len() as u64).to_le_bytes());
-            hasher.update(text);
-        }
-        Ok::<_, ScenarioError>(())
-    })?;
-    hasher.update(state.as_bytes());
-    Ok(hasher.finalize().to_hex().to_string())
 }

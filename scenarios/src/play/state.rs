@@ -1,11 +1,12 @@
 //! How everybody stands, as text that two runs can be compared by.
 
-use impresario_runtime::{Driver, RuntimeError};
+use impresario_runtime::{Driver, RuntimeError, store::Journal};
 
 use super::{
     seen::Seen,
     world::{memberships, profiles},
 };
+use crate::ScenarioError;
 
 /// Between a member and since when.
 const SINCE: &str = ", since ";
@@ -36,4 +37,21 @@ pub(crate) fn state(driver: &mut Driver, seen: &Seen) -> Result<String, RuntimeE
         }
     }
     Ok(lines.iter().map(|line| format!("{line}\n")).collect())
+}
+
+/// BLAKE3 of every entry, names in place of their numbers, and of the final state.
+pub(super) fn digest(journal: &Journal, state: &str) -> Result<String, ScenarioError> {
+    let mut hasher = blake3::Hasher::new();
+    impresario_runtime::each_entry(journal, 1, |entry| {
+        for number in [entry.seq, entry.at_ms as u64, u64::from(entry.partition), entry.cause, entry.dedup] {
+            hasher.update(&number.to_le_bytes());
+        }
+        for text in [journal.name_of(entry.topic).as_bytes(), journal.name_of(entry.writer).as_bytes(), &entry.body] {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text);
+        }
+        Ok::<_, ScenarioError>(())
+    })?;
+    hasher.update(state.as_bytes());
+    Ok(hasher.finalize().to_hex().to_string())
 }
