@@ -208,7 +208,14 @@ impl OnMany<ProfileChanged> for Crm {
                     })?;
                 }
             }
-            Some(deal) => say_deal(profile, deal, tracked, step),
+            Some(deal) => match deal_in(tracked) {
+                Some(id) => say_deal(profile, id, deal, tracked, step),
+                // There is no telling which.
+                None => drop(keys.change(&profile, |own| {
+                    own.unnamed_deals = own.unnamed_deals.saturating_add(1);
+                    Ok(())
+                })?),
+            },
             None => {}
         }
         Ok(())
@@ -223,13 +230,14 @@ fn id_in(tracked: &Tracked, names: &[&str; 4]) -> String {
     id.map(std::borrow::Cow::into_owned).unwrap_or_default()
 }
 
+/// Which deal an event tells of.
+fn deal_in(tracked: &Tracked) -> Option<Box<str>> {
+    let id = id_in(tracked, &["deal_id", "opportunity_id", "id", "name"]);
+    (!id.is_empty()).then(|| id.into())
+}
+
 /// Says what an event tells of a deal.
-fn say_deal(profile: ProfileId, meaning: Meaning, tracked: &Tracked, step: &mut Step<'_>) {
-    let deal: Box<str> = id_in(tracked, &["deal_id", "opportunity_id", "id", "name"]).into();
-    if deal.is_empty() {
-        // There is no telling which; it is counted with the profile's oddities, where it has none.
-        return;
-    }
+fn say_deal(profile: ProfileId, deal: Box<str>, meaning: Meaning, tracked: &Tracked, step: &mut Step<'_>) {
     let picked = json::pick(tracked.properties.as_str(), &["name", "stage", "value", "amount", "currency", "reason"]);
     let [name, stage, value, amount, currency, reason] = picked.values;
     let text = |value: Option<&RawValue>| -> Box<str> {

@@ -95,6 +95,9 @@ pub struct Relation {
     /// A question that is asked because of a complaint.
     #[serde(rename = "q", skip_serializing_if = "Option::is_none")]
     pub(super) asked: Option<u64>,
+    /// Events of deals that did not say which deal.
+    #[serde(rename = "u", skip_serializing_if = "is_zero")]
+    pub unnamed_deals: u32,
     #[serde(rename = "p", skip_serializing_if = "is_never")]
     decided: Seq,
 }
@@ -104,13 +107,18 @@ fn is_never(seq: &Seq) -> bool {
     *seq == 0
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 impl OfPerson for Relation {
     fn decided(&mut self) -> &mut Seq {
         &mut self.decided
     }
 
     fn begin_again(self) -> Self {
-        Self { tickets: BTreeMap::new(), deeds: Deeds::default(), ..self }
+        Self { tickets: BTreeMap::new(), deeds: Deeds::default(), unnamed_deals: 0, ..self }
     }
 }
 
@@ -189,6 +197,7 @@ impl Relation {
             }
         }
         self.deeds.merge(other.deeds);
+        self.unnamed_deals = self.unnamed_deals.saturating_add(other.unnamed_deals);
         (self.lead, self.hot) = (self.lead || other.lead, self.hot || other.hot);
         let mut tasks = std::mem::take(&mut self.tasks);
         tasks.extend(other.tasks);

@@ -151,6 +151,14 @@ fn deals_come_from_events_and_the_last_word_by_event_time_stands() {
 }
 
 #[test]
+fn a_deal_that_does_not_say_which_is_counted() {
+    let mut driver = stage();
+    send(&mut driver, [did("Deal Won", 1, START, json!({})), did("Deal Won", 2, START, json!({"deal_id": ""}))]);
+    assert!(said::<DealWon>(&driver).is_empty());
+    assert_eq!(kept(&mut driver).unnamed_deals, 2);
+}
+
+#[test]
 fn who_turns_out_to_be_somebody_with_an_open_ticket_is_held_back() {
     let mut driver = stage();
     let mut ticket = event(EventKind::Track, "t", START);

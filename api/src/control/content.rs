@@ -18,7 +18,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Asks the catalog as it stands.
-async fn catalog<R: Send + 'static>(
+pub(super) async fn catalog<R: Send + 'static>(
     app: &App,
     look: impl FnOnce(&Catalog) -> R + Send + 'static,
 ) -> Result<R, Problem> {

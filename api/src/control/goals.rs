@@ -11,7 +11,7 @@ use axum::{
 };
 use impresario_agents::{
     campaigns::Campaigns,
-    goals::{GoalEnded, GoalSet, GoalState, GoalStopped, Goals, check_goal_id, missing},
+    goals::{GoalEnded, GoalSet, GoalState, GoalStopped, Goals, Missing, check_goal_id, missing, missing_of},
     segmentation::check,
     vocabulary::{SendingResumed, SendingStopped, StopScope},
 };
@@ -22,6 +22,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::shape::{ChangedGoal, GoalSchema, GoalView, NewGoal, Why, stopped, view};
 use super::{
+    content::catalog,
+    journeys::is_journey,
     page::{IdPage, page_of},
     say::{Conditions, is_repeated, may_be_id, say, segment_is, taken_in, told_again},
     segments::{conditions, sizes},
@@ -124,7 +126,7 @@ async fn create(
     check_goal_id(&set.id)?;
     may_be_id(&set.id)?;
     let standing = conditions(&app).await?;
-    may_be(&set, &standing)?;
+    may_be(&app, &set, &standing).await?;
     if standing.contains_key(&set.id) {
         return Err(Problem::conflict(format!("there is a goal or segment `{id}` already")));
     }
@@ -134,9 +136,16 @@ async fn create(
     Ok((StatusCode::CREATED, Json(found(&app, id).await?)))
 }
 
-/// Whether a goal may stand: it can be measured and acted on, and its segment may stand.
-fn may_be(set: &GoalSet, standing: &Conditions) -> Result<(), Problem> {
-    let found = missing(&set.goal);
+/// Whether a goal may stand: it can be measured and acted on, what it names is there, and its segment may stand.
+async fn may_be(app: &App, set: &GoalSet, standing: &Conditions) -> Result<(), Problem> {
+    let mut found = missing(&set.goal);
+    let goal = set.goal.clone();
+    found.extend(catalog(app, move |catalog| missing_of(&goal, catalog)).await?);
+    if let Some(journey) = &set.goal.journey
+        && !is_journey(app, journey).await?
+    {
+        found.push(Missing { field: "journey".into(), why: format!("there is no journey `{journey}`") });
+    }
     if !found.is_empty() {
         let all: Vec<_> = found.iter().map(ToString::to_string).collect();
         return Err(Problem::invalid_body(all.join("; ")));
@@ -181,7 +190,7 @@ async fn change(
         return Ok(Json(found(&app, id).await?));
     }
     found(&app, id.clone()).await?;
-    may_be(&set, &conditions(&app).await?)?;
+    may_be(&app, &set, &conditions(&app).await?).await?;
     let seq = say(&app, set, request).await?;
     segment_is(&app, &id, |version| version.is_some_and(|version| version >= seq)).await?;
     tracing::info!(goal = id, by = caller.key.id, "a goal was changed");

@@ -402,6 +402,11 @@ async fn definitions(
     Ok(read.await?)
 }
 
+/// Whether there is a journey of this id.
+pub(super) async fn is_journey(app: &App, id: &str) -> Result<bool, Problem> {
+    Ok(current(app, id).await?.is_some())
+}
+
 async fn current(app: &App, id: &str) -> Result<Option<Version>, Problem> {
     let id = id.to_owned();
     let read = app.host.read_worker::<Journeys, _>(0, move |reading| {

@@ -22,6 +22,7 @@ mod page;
 mod people;
 mod profiles;
 mod proposals;
+mod reports;
 mod retention;
 mod say;
 mod segments;

@@ -20,7 +20,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::{
     accounts, agents, backups, campaigns, content, crm, decisions, erasures, goals, health, identities, journeys, keys,
-    letters, metrics, profiles, proposals, retention, segments, situations, sources,
+    letters, metrics, profiles, proposals, reports, retention, segments, situations, sources,
 };
 use crate::{app::App, ingest::handlers};
 
@@ -42,6 +42,7 @@ use crate::{app::App, ingest::handlers};
         (name = "segments", description = "Who is in which segment, exactly, at every instant"),
         (name = "goals", description = "What is wanted, and what is proposed for it"),
         (name = "campaigns", description = "What runs, what it learned, and why it decided so"),
+        (name = "reports", description = "What campaigns came to, against what would have been"),
         (name = "content", description = "What is said to people: templates in Liquid, and offers"),
         (name = "journeys", description = "What is done with people over days, waiting for what they do"),
         (name = "situations", description = "Significant changes as they happen"),
@@ -79,6 +80,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .merge(goals::router())
         .merge(proposals::router())
         .merge(campaigns::router())
+        .merge(reports::router())
         .merge(decisions::router())
         .merge(content::router())
         .merge(super::sending::router())

@@ -106,6 +106,7 @@ pub(crate) const ACCESS: &[(&str, &str, Access)] = &[
     ("GET", "/api/campaigns", VIEWER),
     ("GET", "/api/campaigns/{id}", VIEWER),
     ("GET", "/api/campaigns/{id}/decisions", VIEWER),
+    ("GET", "/api/reports/{id}", VIEWER),
     ("GET", "/api/decisions/{id}", VIEWER),
     ("GET", "/api/templates", VIEWER),
     ("GET", "/api/templates/{id}", VIEWER),

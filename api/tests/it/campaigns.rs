@@ -12,10 +12,19 @@ fn goal() -> Value {
     })
 }
 
+/// What the goal names.
+fn furnish(server: &Server) {
+    let hello =
+        json!({ "name": "Hello", "email": { "subject": "Hello", "text": "Hello" }, "sms": { "text": "Hello" } });
+    let put = server.control("PUT", "/api/templates/hello", &hello.to_string());
+    assert!(matches!(put.status, 200 | 201), "{}", put.text());
+}
+
 #[test]
 fn a_goal_is_proposed_approved_paused_and_stopped() {
     let (_directory, data) = directory();
     let server = Server::start(&data);
+    furnish(&server);
     let set = server.control("POST", "/api/goals", &goal().to_string());
     assert_eq!(set.status, 201, "{}", set.text());
     let proposed = server.wait_for("/api/goals/win-back", |goal| goal["campaign"]["status"] == "proposed");
@@ -38,6 +47,9 @@ fn a_goal_is_proposed_approved_paused_and_stopped() {
     assert_eq!(server.control("POST", "/api/proposals/win-back.2/reject", &reason).status, 409);
     let campaign = server.wait_for("/api/campaigns/win-back", |campaign| campaign["status"] == "running");
     assert_eq!((campaign["arms"].as_array().map(Vec::len), &campaign["left"]["messages"]), (Some(3), &json!(100)));
+    let report = server.get("/api/reports/win-back");
+    assert_eq!((report["groups"].as_array().map(Vec::len), report["ended_ms"].is_null()), (Some(3), true), "{report}");
+    assert_eq!(server.control("GET", "/api/reports/none", "").status, 404);
 
     let why = json!({ "why": "the weather" }).to_string();
     let paused = server.control("POST", "/api/goals/win-back/pause", &why);
@@ -57,6 +69,7 @@ fn a_goal_is_proposed_approved_paused_and_stopped() {
 fn what_is_missing_from_a_goal_is_named() {
     let (_directory, data) = directory();
     let server = Server::start(&data);
+    furnish(&server);
     let check = |change: Value, field: &str| {
         let mut body = goal();
         for (name, value) in change.as_object().unwrap() {
@@ -68,6 +81,10 @@ fn what_is_missing_from_a_goal_is_named() {
         assert!(detail.contains(&format!("`{field}`")), "{detail}");
     };
     check(json!({ "metric": "conversion" }), "event");
+    check(json!({ "templates": ["hello", "nobody-wrote-this"] }), "templates[1]");
+    check(json!({ "templates": ["hello"], "channels": ["push"] }), "templates[0]");
+    check(json!({ "offers": ["nobody-made-this"] }), "offers[0]");
+    check(json!({ "journey": "nobody-drew-this" }), "journey");
     check(json!({ "metric": "revenue" }), "currency");
     check(json!({ "within": null }), "within");
     check(json!({ "templates": [] }), "templates");
