@@ -15,7 +15,12 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use http_body_util::{BodyExt, Limited};
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -35,6 +40,8 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 const PART_BYTES_MIN: usize = 64 * 1024;
 /// Where tracking clients in browsers of other sites come in.
 const INGEST: &str = "/v1/";
+/// Bytes of the body of a question, which has none, that are read all the same.
+const QUESTION_BYTES_MAX: usize = 64 * 1024;
 
 #[derive(Clone, Copy)]
 pub(super) struct Settings {
@@ -64,7 +71,7 @@ pub(super) async fn serve(
 ) {
     let _ = stream.set_nodelay(true);
     let io = TokioIo::new(Hurried::new(stream, settings.write_within));
-    let service = service_fn(move |request| answer(router.clone(), request));
+    let service = service_fn(move |request| answer(router.clone(), request, settings.header_within));
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(settings.header_within);
     builder.max_headers(HEADERS_MAX).max_header_size(HEAD_BYTES_MAX);
@@ -89,8 +96,12 @@ async fn closed(closing: &mut watch::Receiver<bool>) {
     drop(closing.wait_for(|closing| *closing).await);
 }
 
-async fn answer(router: Router, request: Request<Incoming>) -> Result<Response, std::convert::Infallible> {
-    let mut request = request.map(Body::new);
+async fn answer(
+    router: Router,
+    request: Request<Incoming>,
+    within: Duration,
+) -> Result<Response, std::convert::Infallible> {
+    let mut request = without_idle_body(request, within).await;
     if !request.uri().path().starts_with(INGEST) {
         return router.oneshot(request).await;
     }
@@ -102,6 +113,18 @@ async fn answer(router: Router, request: Request<Incoming>) -> Result<Response, 
     };
     allow_other_origins(response.headers_mut());
     Ok(response)
+}
+
+/// A question has no body. One that is sent all the same is read: left lying, it would break the connection off
+/// when it is closed, before a long answer has arrived.
+async fn without_idle_body(request: Request<Incoming>, within: Duration) -> Request {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) || request.body().is_end_stream() {
+        return request.map(Body::new);
+    }
+    let (head, body) = request.into_parts();
+    // Whatever comes of it, the question is answered.
+    let _ = tokio::time::timeout(within, Limited::new(body, QUESTION_BYTES_MAX).collect()).await;
+    Request::from_parts(head, Body::empty())
 }
 
 /// Browsers ask from the pages of the shop; the write key is all that counts.
