@@ -26,6 +26,7 @@ pub(super) const SEED: [u8; 32] = [7; 32];
 enum Word {
     Contact(ContactChanged),
     Merged(ProfileMerged),
+    United(ProfileId),
     Receipt(ReceiptCame),
     Confirmed(ConsentConfirmed),
     Held(MarketingHeld),
@@ -145,7 +146,8 @@ impl Oracle {
                     person.confirmed.iter().filter(|of| person.consent(of) != Some(true)).cloned().collect();
                 person.confirmed.retain(|of| !lost.contains(of));
             }
-            Word::Merged(merged) => self.unite(merged.loser, merged.winner, at_ms),
+            Word::Merged(merged) => self.follow(merged.loser, merged.winner),
+            Word::United(loser) => self.unite(loser, at_ms),
             Word::Receipt(came) if matches!(came.kind, ReceiptKind::Unsubscribed | ReceiptKind::Complained) => {
                 self.person(came.profile).bar(came.channel.name(), at_ms);
             }
@@ -190,13 +192,20 @@ impl Oracle {
         self.wishes.entry(id).or_default().push(wish);
     }
 
-    fn unite(&mut self, loser: ProfileId, winner: ProfileId, at_ms: Millis) {
-        if self.heirs.contains_key(&loser) || self.who(winner) == loser {
+    /// From here on, whatever concerns the loser concerns the winner.
+    fn follow(&mut self, loser: ProfileId, winner: ProfileId) {
+        if self.who(winner) != loser {
+            self.heirs.entry(loser).or_insert(winner);
+        }
+    }
+
+    /// What is known of the loser has come to the winner.
+    fn unite(&mut self, loser: ProfileId, at_ms: Millis) {
+        if !self.heirs.contains_key(&loser) {
             return;
         }
         let lost = self.people.remove(&loser).unwrap_or_default();
-        self.heirs.insert(loser, winner);
-        let person = self.person(winner);
+        let person = self.person(loser);
         // What either refuses at this moment other than by the profile, both refuse.
         let refuses = |person: &Person| {
             let barred = person.barred.keys().filter(|of| person.consent(of) == Some(false));
@@ -312,16 +321,40 @@ pub(super) fn hash_of(channel: Channel, to: &str) -> Option<AddressHash> {
 /// All that is against the messages that were sent; nothing where all is well.
 pub(super) fn violations(driver: &Driver, delivered: &[Deliver]) -> Vec<String> {
     let journal = driver.journal();
-    let (mut words, mut sends) = (BTreeMap::new(), BTreeMap::<Seq, Vec<(Millis, MessageSent)>>::new());
+    let (mut words, mut sends) = (Vec::new(), BTreeMap::<Seq, Vec<(Millis, MessageSent)>>::new());
+    // What was on its way from one person to the one they have become counts from when it is there.
+    let ways = ["message.forwarded", "messaging.state.moved"].map(|name| journal.known_name(name));
+    let mut forwarded = BTreeMap::new();
     each_entry::<StoreError>(journal, 1, |entry| {
+        if ways.contains(&Some(entry.topic)) {
+            forwarded.insert(entry.cause, (entry.seq, entry.at_ms));
+        }
         if let Some(sent) = read::<MessageSent>(journal, entry) {
             sends.entry(entry.cause).or_default().push((entry.at_ms, sent));
         } else if let Some(word) = word(journal, entry) {
-            words.insert(entry.seq, (entry.at_ms, word));
+            words.push((entry.seq, entry.at_ms, word));
         }
         Ok(())
     })
     .unwrap();
+    let there = |seq: Seq, at_ms: Millis| {
+        let mut place = (seq, at_ms);
+        while let Some(next) = forwarded.get(&place.0) {
+            place = *next;
+        }
+        place
+    };
+    let mut heard = BTreeMap::<Seq, Vec<(Millis, Word)>>::new();
+    for (seq, at_ms, word) in words {
+        let (arrives, arrives_ms) = there(seq, at_ms);
+        match word {
+            Word::Merged(ProfileMerged { loser, .. }) => {
+                heard.entry(seq).or_default().push((at_ms, word));
+                heard.entry(arrives).or_default().push((arrives_ms, Word::United(loser)));
+            }
+            word => heard.entry(arrives).or_default().push((arrives_ms, word)),
+        }
+    }
     let mut found = Vec::new();
     let mut acted = BTreeSet::new();
     for deliver in delivered {
@@ -331,7 +364,7 @@ pub(super) fn violations(driver: &Driver, delivered: &[Deliver]) -> Vec<String> 
     }
     let (mut oracle, mut seen) = (Oracle::default(), BTreeSet::new());
     for seq in 1..=journal.head() {
-        if let Some((at_ms, word)) = words.remove(&seq) {
+        for (at_ms, word) in heard.remove(&seq).unwrap_or_default() {
             oracle.hear(seq, at_ms, word);
         }
         for (at_ms, sent) in sends.remove(&seq).unwrap_or_default() {
