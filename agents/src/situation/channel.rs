@@ -69,7 +69,10 @@ impl ChannelState {
         let now = now_ms.div_euclid(SLICE_MS);
         let from = (now - slices as i64 + 1).max(self.counts_from);
         let mut all = ChannelCount::default();
-        self.slices.range(from..=now).for_each(|(_, count)| all.add(*count));
+        // Sending was resumed within this very slice, or a clock went back: nothing counts yet.
+        if from <= now {
+            self.slices.range(from..=now).for_each(|(_, count)| all.add(*count));
+        }
         all
     }
 

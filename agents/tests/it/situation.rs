@@ -3,7 +3,10 @@
 use impresario_agents::{
     situation::{Settings, Situations, SituationsSet},
     troupe,
-    vocabulary::{IdentifierKind, Millis, ProfileId, SituationDetected, SituationOf, SituationResolved, Tracked},
+    vocabulary::{
+        Channel, IdentifierKind, MessageClass, MessageId, MessageSent, Millis, ProfileId, ReceiptCame, ReceiptKind,
+        SendingResumed, SendingStopped, SituationDetected, SituationOf, SituationResolved, StopScope, Tracked,
+    },
 };
 use impresario_runtime::Driver;
 use proptest::prelude::*;
@@ -198,4 +201,51 @@ proptest! {
         // What stands in the end is what the whole past says.
         prop_assert_eq!(stands > 0, after >= 3, "instants {:?}, order {:?}", instants, order);
     }
+}
+
+/// So many text messages are sent, and so many complained of.
+fn texts(driver: &mut Driver, sent: u64, complained: u64) {
+    for number in 0..sent {
+        driver
+            .say(MessageSent {
+                id: MessageId(number + 1),
+                profile: anna(),
+                class: MessageClass::Marketing,
+                campaign: None,
+                decision: None,
+                channel: Channel::Sms,
+                template: ("hello".into(), 1),
+                offer: None,
+                guards: Vec::new(),
+                because: "test".into(),
+            })
+            .unwrap();
+    }
+    for number in 0..complained {
+        let (id, profile, kind) = (MessageId(number + 1), anna(), ReceiptKind::Complained);
+        driver.say(ReceiptCame { id, profile, campaign: None, channel: Channel::Sms, kind, machine: false }).unwrap();
+    }
+    driver.settle().unwrap();
+}
+
+#[test]
+fn a_surge_of_complaints_stops_its_channel_and_counts_anew_once_sending_is_resumed() {
+    let mut driver = driver(&journal(), troupe(2));
+    texts(&mut driver, 200, 2);
+    assert!(said::<SendingStopped>(&driver).is_empty(), "two may be chance");
+    texts(&mut driver, 0, 2);
+    let stopped = said::<SendingStopped>(&driver);
+    assert_eq!(stopped.iter().map(|stop| &stop.scope).collect::<Vec<_>>(), [&StopScope::Channel(Channel::Sms)]);
+    assert_eq!(&*stopped[0].why, "3 of 200 complained within the last hour, the limit is 0.30%");
+    let resumed = SendingResumed { scope: StopScope::Channel(Channel::Sms), by: "test".into() };
+    driver.say(resumed).unwrap();
+    // Late complaints of what was sent before come in at once.
+    texts(&mut driver, 0, 20);
+    assert!(driver.dead_letters("channel-watch", 0, 10).unwrap().is_empty());
+    assert_eq!(said::<SendingStopped>(&driver).len(), 1);
+    let now_ms = driver.now_ms();
+    driver.advance_to(now_ms + HOUR / 12).unwrap();
+    texts(&mut driver, 200, 4);
+    assert_eq!(detected(&driver, "complaint_surge").len(), 2);
+    assert_eq!(said::<SendingStopped>(&driver).len(), 2);
 }

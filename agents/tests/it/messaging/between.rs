@@ -20,7 +20,7 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 
 use super::{
-    oracle::{SEED, violations},
+    oracle::{SEED, fallen, violations},
     random::{Outbox, recording, template},
     stage::{HOUR_MS, NOON, identify, plan, request},
 };
@@ -352,7 +352,7 @@ fn ended((workers, rotate, one, breaks, steps): World) -> Ended {
     }
     delivered.extend(std::mem::take(&mut *outbox.lock().unwrap()));
     Ended {
-        found: [violations(&driver, &delivered), broken(&driver, &acted)].concat(),
+        found: [violations(&driver, &delivered), fallen(&driver), broken(&driver, &acted)].concat(),
         asked: said::<MessageRequested>(&driver).len() + said::<DecisionMade>(&driver).len(),
         let_through: delivered.len(),
         acted: acted.len(),

@@ -12,7 +12,7 @@ use impresario_agents::{
     vocabulary::{
         Channel, Contact, ContactChanged, DecisionMade, Deliver, Identifier, IdentifierKind, MarketingFreed,
         MarketingHeld, MessageClass, MessageId, MessageRequested, MessageSent, Millis, ProfileId, ProfileMerged,
-        ReceiptCame, ReceiptKind, SendingResumed, SendingStopped, StopScope,
+        ProfileParted, ReceiptCame, ReceiptKind, SendingResumed, SendingStopped, StopScope,
     },
 };
 use impresario_runtime::{
@@ -26,7 +26,9 @@ pub(super) const SEED: [u8; 32] = [7; 32];
 enum Word {
     Contact(ContactChanged),
     Merged(ProfileMerged),
-    United(ProfileId),
+    /// The loser's state has come to the winner.
+    United(ProfileMerged),
+    Parted(ProfileParted),
     Receipt(ReceiptCame),
     Confirmed(ConsentConfirmed),
     Held(MarketingHeld),
@@ -54,7 +56,7 @@ fn word(journal: &Journal, entry: &Entry) -> Option<Word> {
         };
     }
     first!(Contact, Merged, Receipt, Confirmed, Held, Freed, Stopped, Resumed, Policy, Started, Ended);
-    first!(Template, Suppressed, Lifted, Requested, Decided);
+    first!(Template, Suppressed, Lifted, Requested, Decided, Parted);
     None
 }
 
@@ -105,6 +107,8 @@ impl Person {
 #[derive(Default)]
 struct Oracle {
     heirs: BTreeMap<ProfileId, ProfileId>,
+    /// The decision by which each was last parted.
+    decided: BTreeMap<ProfileId, Seq>,
     people: BTreeMap<ProfileId, Person>,
     policy: GatePolicy,
     stops: BTreeSet<StopScope>,
@@ -124,7 +128,9 @@ fn drawn(ids: &BTreeSet<ProfileId>, salt: &str, share: f64) -> bool {
 
 impl Oracle {
     fn who(&self, mut profile: ProfileId) -> ProfileId {
-        while let Some(heir) = self.heirs.get(&profile) {
+        // Heirs that are just being told anew may point to each other.
+        for _ in 0..=self.heirs.len() {
+            let Some(heir) = self.heirs.get(&profile) else { break };
             profile = *heir;
         }
         profile
@@ -146,8 +152,9 @@ impl Oracle {
                     person.confirmed.iter().filter(|of| person.consent(of) != Some(true)).cloned().collect();
                 person.confirmed.retain(|of| !lost.contains(of));
             }
-            Word::Merged(merged) => self.follow(merged.loser, merged.winner),
-            Word::United(loser) => self.unite(loser, at_ms),
+            Word::Merged(merged) => self.follow(&merged),
+            Word::United(merged) => self.unite(&merged, at_ms),
+            Word::Parted(parted) => self.part(&parted),
             Word::Receipt(came) if matches!(came.kind, ReceiptKind::Unsubscribed | ReceiptKind::Complained) => {
                 self.person(came.profile).bar(came.channel.name(), at_ms);
             }
@@ -192,16 +199,36 @@ impl Oracle {
         self.wishes.entry(id).or_default().push(wish);
     }
 
+    /// Whether the two were parted again before this news.
+    fn is_late(&self, merged: &ProfileMerged) -> bool {
+        self.decided.get(&merged.loser).is_some_and(|decided| *decided > merged.decided)
+    }
+
     /// From here on, whatever concerns the loser concerns the winner.
-    fn follow(&mut self, loser: ProfileId, winner: ProfileId) {
-        if self.who(winner) != loser {
-            self.heirs.entry(loser).or_insert(winner);
+    fn follow(&mut self, merged: &ProfileMerged) {
+        if !self.is_late(merged) && self.who(merged.winner) != merged.loser {
+            self.heirs.entry(merged.loser).or_insert(merged.winner);
+        }
+    }
+
+    /// What was refused other than by the profile, held back and sent stays; all else is told again.
+    fn part(&mut self, parted: &ProfileParted) {
+        let profile = parted.profile;
+        self.decided.insert(profile, parted.decided);
+        let old = self.people.remove(&profile).unwrap_or_default();
+        if let Some(heir) = parted.heir {
+            self.heirs.insert(profile, heir);
+        } else {
+            self.heirs.remove(&profile);
+            let Person { barred, held, sent, .. } = old;
+            self.people.insert(profile, Person { barred, held, sent, ..Person::default() });
         }
     }
 
     /// What is known of the loser has come to the winner.
-    fn unite(&mut self, loser: ProfileId, at_ms: Millis) {
-        if !self.heirs.contains_key(&loser) {
+    fn unite(&mut self, merged: &ProfileMerged, at_ms: Millis) {
+        let loser = merged.loser;
+        if self.is_late(merged) || self.who(loser) == loser {
             return;
         }
         let lost = self.people.remove(&loser).unwrap_or_default();
@@ -348,9 +375,10 @@ pub(super) fn violations(driver: &Driver, delivered: &[Deliver]) -> Vec<String> 
     for (seq, at_ms, word) in words {
         let (arrives, arrives_ms) = there(seq, at_ms);
         match word {
-            Word::Merged(ProfileMerged { loser, .. }) => {
-                heard.entry(seq).or_default().push((at_ms, word));
-                heard.entry(arrives).or_default().push((arrives_ms, Word::United(loser)));
+            Word::Merged(merged) => {
+                let united = (arrives_ms, Word::United(merged.clone()));
+                heard.entry(seq).or_default().push((at_ms, Word::Merged(merged)));
+                heard.entry(arrives).or_default().push(united);
             }
             word => heard.entry(arrives).or_default().push((arrives_ms, word)),
         }
@@ -377,4 +405,16 @@ pub(super) fn violations(driver: &Driver, delivered: &[Deliver]) -> Vec<String> 
         }
     }
     found
+}
+
+/// Agents that fell over something, which is nothing they may do whatever comes.
+pub(super) fn fallen(driver: &Driver) -> Vec<String> {
+    let agents: Vec<_> = driver.status().into_iter().map(|status| status.agent).collect();
+    let letters = agents.iter().flat_map(|agent| {
+        let letters = driver.dead_letters(agent, 0, 1_000).unwrap().into_iter();
+        letters.filter(|letter| letter.why.contains("panicked")).map(move |letter| (agent, letter))
+    });
+    letters
+        .map(|(agent, letter)| format!("{agent} fell over {} at {}: {}", letter.topic, letter.seq, letter.why))
+        .collect()
 }

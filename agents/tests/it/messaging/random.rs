@@ -23,7 +23,7 @@ use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 
 use super::{
-    oracle::{SEED, violations},
+    oracle::{SEED, fallen, violations},
     stage::{HOUR_MS, identify, plan, request},
 };
 use crate::support::{With, event, journal, node, said};
@@ -444,7 +444,7 @@ fn histories(cases: u32) {
         let now_ms = stage.now_ms();
         stage.driver().advance_to(now_ms + 60 * HOUR_MS).unwrap();
         let delivered = stage.outbox.lock().unwrap().clone();
-        let found = violations(stage.driver(), &delivered);
+        let found = [violations(stage.driver(), &delivered), fallen(stage.driver())].concat();
         prop_assert!(found.is_empty(), "{found:#?}");
         let mut spoke = spoke.lock().unwrap();
         let refused = said::<MessageRefused>(stage.driver()).into_iter().map(|refused| refused.by.guard);
