@@ -2,10 +2,11 @@
 
 use divan::{Bencher, black_box};
 use impresario_agents::{
+    content::{Catalog, OfferDefined, RenderInput, TemplateDefined},
     models::policy::{Factor, Policy, PolicyParams, RewardKind},
     profiles::Profile,
     segmentation::{Condition, SegmentDefined, Trial},
-    vocabulary::{EventKind, Feature, ProfileChanged, RawJson, Tracked},
+    vocabulary::{Channel, Contact, EventKind, Feature, ProfileChanged, RawJson, Tracked},
 };
 use serde_json::json;
 
@@ -121,4 +122,42 @@ fn decide_among_384_arms(bencher: Bencher<'_, '_>) {
         ((0..30_u8).map(|feature| f32::from(feature) / 15.0 - 1.0).collect(), (0..=384).collect());
     let mut rng = impresario_runtime::rng::stream(&[7; 32], "bench", &[], 0);
     bencher.bench_local(move || black_box(policy.decide(&person, &eligible, 0.0005, &mut rng)));
+}
+
+/// One message for one person: an offer, a list, conditions and dates, in subject, plain text and HTML.
+#[divan::bench]
+fn render_an_email(bencher: Bencher<'_, '_>) {
+    let line =
+        "{% for item in context.items %}{{ forloop.index }}. {{ item.name }} {{ item.price | round: 2 }}\n{% endfor %}";
+    let row = "{% for item in context.items %}<tr><td><a href=\"{{ item.url }}?utm={{ person.city | url_encode }}\">\
+               {{ item.name }}</a></td><td>{{ item.price | round: 2 }}</td></tr>{% endfor %}";
+    let end = "{% if person.vip and person.points > 1000 %}Thank you!{% else %}See you{% endif %} \
+               Until {{ offer.ends_at | date: '%d.%m.%Y %H:%M' }} with {{ offer.code }}";
+    let template = json!({ "name": "Bench", "email": {
+        "subject": "{{ person.first_name | default: 'Hello' }}, {{ offer.percent }}% off until {{ offer.until }}",
+        "text": format!("Hello {{{{ person.first_name | default: 'you' }}}},\n{{{{ features.orders }}}} orders.\n{line}{end}"),
+        "html": format!("<h1>Hello {{{{ person.first_name | default: 'you' }}}}</h1><table>{row}</table><p>{end}</p>"),
+    } });
+    let template =
+        TemplateDefined { id: "bench".into(), template: serde_json::from_value(template).expect("a template") };
+    let offer = json!({ "name": "Ten", "percent": 10, "code": "TEN", "valid_minutes": 480 });
+    let offer = OfferDefined { id: "ten".into(), offer: serde_json::from_value(offer).expect("an offer") };
+    let mut catalog = Catalog::default();
+    catalog.define_template(&template, 1, START_MS).expect("it stands");
+    catalog.define_offer(&offer, 2, START_MS).expect("it stands");
+    let traits = json!({ "first_name": "Anna", "last_name": "Kowalska", "city": "Łódź", "points": 1234, "vip": true });
+    let item = |name: &str, price: f64| json!({ "name": name, "price": price, "url": "https://shop.test/p/1" });
+    let context = json!({ "items": [item("Shoe", 59.9), item("Hat", 20.0), item("Pen", 1.25)] });
+    let contact = Contact { locale: Some("pl".into()), ..Contact::default() };
+    let input = RenderInput {
+        traits: &traits,
+        features: &[(Feature::ORDERS, 3), (Feature::LAST_ORDER_AT, START_MS)],
+        contact: &contact,
+        context: &context,
+        now_ms: START_MS,
+        zone: "Europe/Warsaw",
+        campaign: None,
+        message: None,
+    };
+    bencher.bench_local(|| black_box(catalog.render("bench", Channel::Email, Some("ten"), &input).expect("rendered")));
 }

@@ -150,6 +150,10 @@ pub fn check_template(template: &Template) -> Result<Vec<Warning>, ContentError>
             return wrong(field, format!("the template itself has no `{}`", element.channel().name()));
         }
         let program = compile(source, element, &path)?;
+        if element == Element::EmailHtml && source.len() > limits::HTML_CUT_BYTES {
+            let what = format!("mail readers cut off what comes after {} bytes", limits::HTML_CUT_BYTES);
+            warnings.push(Warning { field: field.clone(), line: 0, column: 0, what });
+        }
         traits.extend(program.traits().map(str::to_owned));
         let warning = |fault: super::liquid::Fault| Warning {
             field: field.clone(),

@@ -12,6 +12,8 @@ pub const CATALOG_BYTES_MAX: usize = 8 << 20;
 pub const TEMPLATE_BYTES_MAX: usize = 262_144;
 /// One text of a template, in bytes.
 pub const SOURCE_BYTES_MAX: usize = 131_072;
+/// HTML beyond which much read mail readers cut a message off (Gmail: 102 KB), in bytes: a warning, no limit.
+pub const HTML_CUT_BYTES: usize = 102_000;
 /// Variants of one template.
 pub const VARIANTS_MAX: usize = 32;
 /// Languages of one template or variant.

@@ -13,6 +13,23 @@ pub(super) const ROOTS: [&str; 8] =
 /// Those under which a person's traits are.
 pub(super) const PERSON_ROOTS: [&str; 2] = ["person", "customer"];
 
+/// What an offer has.
+const OFFER_FIELDS: [&str; 9] =
+    ["id", "name", "code", "percent", "amount", "currency", "ends_at", "valid_until", "until"];
+
+/// What a message has.
+const MESSAGE_FIELDS: [&str; 4] = ["id", "channel", "template", "variant"];
+
+/// Whether a name may have such a field. Those of a person and of what a message is about are anybody's.
+pub(super) fn has_field(root: &str, field: &str) -> bool {
+    match root {
+        "features" => Feature::names().iter().any(|name| name.split('.').next() == Some(field)),
+        "offer" => OFFER_FIELDS.contains(&field),
+        "message" => MESSAGE_FIELDS.contains(&field),
+        _ => true,
+    }
+}
+
 /// The same trait as another client writes it: `first_name` for `firstName`, and the other way round.
 pub(super) fn other_spelling(name: &str) -> Option<String> {
     if name.contains('_') {

@@ -146,6 +146,20 @@ fn what_is_wrong_is_named() {
         check_template(&template(&json!({ "name": "W", "sms": { "text": "a {{ nam }}{{ person | json }}" } })));
     let seen: Vec<_> = warnings.expect("it stands").into_iter().map(|warning| (warning.column, warning.what)).collect();
     assert_eq!((seen.len(), seen[0].0, seen[1].0), (2, 6, 15), "{seen:?}");
+    let names = "{{ features.orders }}{{ features.ordrs }}{{ features.value.EUR }}{{ offer.kode }}{{ message.id }}{{ context.any.thing }}\
+                 {% assign offer = 1 %}";
+    let large = json!({ "subject": "a", "text": names, "html": "x".repeat(110_000) });
+    let warned = |email: &Value| {
+        let warnings = check_template(&template(&json!({ "name": "W", "email": email }))).expect("it stands");
+        warnings.into_iter().map(|warning| (warning.field, warning.what)).collect::<Vec<_>>()
+    };
+    let expect = [
+        ("email.html", "mail readers cut off what comes after 102000 bytes"),
+        ("email.text", "there is no `features.ordrs`: it is empty"),
+    ];
+    assert_eq!(warned(&large), expect.map(|(field, what)| (field.to_owned(), what.to_owned())));
+    let small = json!({ "subject": "a", "text": "{{ offer.kode }}", "html": "x" });
+    assert_eq!(warned(&small), [("email.text".to_owned(), "there is no `offer.kode`: it is empty".to_owned())]);
     let offer = |value: Value| {
         let offer: Offer = serde_json::from_value(value).expect("an offer");
         check_offer(&offer).map_err(|error| error.to_string().split(':').next().unwrap_or_default().to_owned())

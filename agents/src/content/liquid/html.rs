@@ -152,6 +152,11 @@ impl Html {
         }
     }
 
+    /// Whether it is in the text of a page.
+    pub(super) fn is_text(&self) -> bool {
+        self.state == State::Text
+    }
+
     /// Where an output that comes now stands.
     ///
     /// # Errors

@@ -2,125 +2,59 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{
-    expression::{Condition, Operand, Path, Piped, Stage},
-    parse::Node,
-};
-use crate::content::scope::PERSON_ROOTS;
+use crate::content::scope::{PERSON_ROOTS, has_field};
 
 /// Unknown names that are told at most.
 const ROOTS_MAX: usize = 64;
+/// Fields that are kept at most.
+const FIELDS_MAX: usize = 1_000;
 
 /// The names a source speaks of, each with where it first does, in bytes.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// Those that are not its own.
-    pub(super) roots: BTreeMap<Box<str>, usize>,
+    /// Those it looks up.
+    roots: BTreeMap<Box<str>, usize>,
     /// Fields of the person.
     pub(super) traits: BTreeSet<Box<str>>,
     /// Where it first speaks of all of a person.
     pub(super) whole: Option<usize>,
+    /// The first fields of those it looks up.
+    fields: BTreeMap<(Box<str>, Box<str>), usize>,
     own: BTreeSet<Box<str>>,
 }
 
 impl Names {
-    pub(super) fn of(nodes: &[Node]) -> Self {
-        let mut names = Self::default();
-        names.own.insert("forloop".into());
-        names.nodes(nodes);
-        let own = std::mem::take(&mut names.own);
-        names.roots.retain(|root, _| !own.contains(root));
-        while names.roots.len() > ROOTS_MAX {
-            names.roots.pop_last();
-        }
-        names
+    /// It gives this name a value itself.
+    pub(super) fn gives(&mut self, name: &str) {
+        self.own.insert(name.into());
     }
 
-    fn nodes(&mut self, nodes: &[Node]) {
-        for node in nodes {
-            match node {
-                Node::Text(_) | Node::Break | Node::Continue => {}
-                Node::Output { piped, .. } => self.piped(piped),
-                Node::If { branches } => {
-                    for (wanted, body) in branches {
-                        if let Some(wanted) = wanted {
-                            self.condition(&wanted.condition);
-                        }
-                        self.nodes(body);
-                    }
+    /// It looks this name up, and the field `first` of it.
+    pub(super) fn looks_at(&mut self, root: &str, first: Option<&str>, at: usize) {
+        self.roots.entry(root.into()).or_insert(at);
+        if let Some(field) = first.filter(|_| self.fields.len() < FIELDS_MAX) {
+            self.fields.entry((root.into(), field.into())).or_insert(at);
+        }
+        if PERSON_ROOTS.contains(&root) {
+            match first {
+                Some(name) => {
+                    self.traits.insert(name.into());
                 }
-                Node::Case { subject, branches } => {
-                    self.operand(subject);
-                    for (values, body) in branches {
-                        values.iter().flatten().for_each(|value| self.operand(value));
-                        self.nodes(body);
-                    }
-                }
-                Node::For(each) => {
-                    self.own.insert(each.variable.clone());
-                    self.operand(&each.list);
-                    each.limit.iter().chain(&each.offset).for_each(|operand| self.operand(operand));
-                    self.nodes(&each.body);
-                    self.nodes(&each.none);
-                }
-                Node::Assign { name, piped } => {
-                    self.own.insert(name.clone());
-                    self.piped(piped);
-                }
-                Node::Capture { name, body } => {
-                    self.own.insert(name.clone());
-                    self.nodes(body);
-                }
-                Node::Count { name, .. } => {
-                    self.own.insert(name.clone());
-                }
-                Node::Cycle { items, .. } => items.iter().for_each(|item| self.operand(item)),
+                None => self.whole = self.whole.or(Some(at)),
             }
         }
     }
 
-    fn condition(&mut self, condition: &Condition) {
-        for test in std::iter::once(&condition.first).chain(condition.rest.iter().map(|(_, test)| test)) {
-            self.operand(&test.left);
-            if let Some((_, right)) = &test.right {
-                self.operand(right);
-            }
-        }
+    /// Those that are neither its own nor among `known`, at most so many.
+    pub(super) fn unknown(&self, known: &[&str]) -> impl Iterator<Item = (&str, usize)> {
+        let is_unknown = |root: &str| root != "forloop" && !known.contains(&root) && !self.own.contains(root);
+        let roots = self.roots.iter().map(|(root, at)| (root.as_ref(), *at));
+        roots.filter(move |(root, _)| is_unknown(root)).take(ROOTS_MAX)
     }
 
-    fn piped(&mut self, piped: &Piped) {
-        self.operand(&piped.head);
-        for call in &piped.calls {
-            call.arguments.iter().for_each(|argument| self.operand(argument));
-            call.named.iter().for_each(|(_, argument)| self.operand(argument));
-        }
-    }
-
-    fn operand(&mut self, operand: &Operand) {
-        match operand {
-            Operand::Literal(_) | Operand::Empty | Operand::Blank => {}
-            Operand::Range(from, to) => {
-                self.operand(from);
-                self.operand(to);
-            }
-            Operand::Path(path) => self.path(path),
-        }
-    }
-
-    fn path(&mut self, path: &Path) {
-        self.roots.entry(path.root.clone()).or_insert(path.at);
-        if PERSON_ROOTS.contains(&path.root.as_ref()) {
-            match path.steps.first() {
-                Some(Stage::Field(name)) => {
-                    self.traits.insert(name.clone());
-                }
-                _ => self.whole = self.whole.or(Some(path.at)),
-            }
-        }
-        for step in &path.steps {
-            if let Stage::Index(operand) = step {
-                self.operand(operand);
-            }
-        }
+    /// The fields of names that are not its own, where nothing has such a field, at most so many.
+    pub(super) fn unknown_fields(&self) -> impl Iterator<Item = (&str, &str, usize)> {
+        let fields = self.fields.iter().map(|((root, field), at)| (root.as_ref(), field.as_ref(), *at));
+        fields.filter(|(root, field, _)| !self.own.contains(*root) && !has_field(root, field)).take(ROOTS_MAX)
     }
 }

@@ -2,7 +2,10 @@
 
 use std::cmp::Ordering;
 
-use serde_json::Value;
+use liquid_core::Value;
+use serde_json::Value as Json;
+
+use super::values::{Kind, kind};
 
 /// A number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,9 +16,9 @@ pub(super) enum Number {
 
 /// The number of a value: a number's own, or that which a text says.
 pub(super) fn of(value: &Value) -> Option<Number> {
-    match value {
-        Value::Number(number) => number.as_i64().map(Number::Whole).or_else(|| number.as_f64().map(Number::Fraction)),
-        Value::String(text) => {
+    match kind(value) {
+        Kind::Number(number) => Some(number),
+        Kind::Text(text) => {
             let text = text.trim();
             let plain =
                 text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E'));
@@ -27,11 +30,6 @@ pub(super) fn of(value: &Value) -> Option<Number> {
         }
         _ => None,
     }
-}
-
-/// The number of a value; nought where it is none.
-pub(super) fn or_nought(value: &Value) -> Number {
-    of(value).unwrap_or(Number::Whole(0))
 }
 
 /// A whole number.
@@ -73,9 +71,17 @@ impl Number {
 
     pub(super) fn value(self) -> Value {
         match self {
-            Self::Whole(number) => number.into(),
+            Self::Whole(number) => Value::scalar(number),
             // What is no number is nothing.
-            Self::Fraction(number) => serde_json::Number::from_f64(number).map_or(Value::Null, Value::Number),
+            Self::Fraction(number) if number.is_finite() => Value::scalar(number),
+            Self::Fraction(_) => Value::Nil,
+        }
+    }
+
+    pub(super) fn json(self) -> Json {
+        match self {
+            Self::Whole(number) => number.into(),
+            Self::Fraction(number) => serde_json::Number::from_f64(number).map_or(Json::Null, Json::Number),
         }
     }
 

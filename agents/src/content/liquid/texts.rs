@@ -1,12 +1,18 @@
 //! Filters on texts.
 
+use std::borrow::Cow;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 /// What stays as it is in an address.
 const KEPT: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// HTML's own marks as HTML writes them.
-pub(super) fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> Cow<'_, str> {
+    if !text.contains(['&', '<', '>', '"', '\'']) {
+        return text.into();
+    }
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         match c {
@@ -18,48 +24,7 @@ pub(super) fn escape(text: &str) -> String {
             _ => out.push(c),
         }
     }
-    out
-}
-
-/// The same, but what is escaped already stays.
-pub(super) fn escape_once(text: &str) -> String {
-    const KNOWN: [&str; 6] = ["&amp;", "&lt;", "&gt;", "&quot;", "&#39;", "&nbsp;"];
-    let mut out = String::with_capacity(text.len() + 16);
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let known = KNOWN.iter().find(|known| rest.starts_with(**known));
-        let taken = known.map_or(first.len_utf8(), |known| known.len());
-        let (head, tail) = rest.split_at_checked(taken).unwrap_or((rest, ""));
-        if known.is_some() {
-            out.push_str(head);
-        } else {
-            out.push_str(&escape(head));
-        }
-        rest = tail;
-    }
-    out
-}
-
-/// The text without tags, comments, scripts and style sheets.
-pub(super) fn strip_html(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find('<') {
-        let (before, tag) = rest.split_at_checked(start).unwrap_or((rest, ""));
-        out.push_str(before);
-        let close = [("<!--", "-->"), ("<script", "</script>"), ("<style", "</style>")];
-        let close = close
-            .into_iter()
-            .find(|(open, _)| tag.get(..open.len()).is_some_and(|head| head.eq_ignore_ascii_case(open)));
-        let close = close.map_or(">", |(_, close)| close);
-        let Some(end) = find_ignoring_case(tag, close) else { return out + tag.get(1..).unwrap_or_default() };
-        rest = tag.get(end + close.len()..).unwrap_or_default();
-    }
-    out + rest
-}
-
-fn find_ignoring_case(text: &str, wanted: &str) -> Option<usize> {
-    text.as_bytes().windows(wanted.len()).position(|window| window.eq_ignore_ascii_case(wanted.as_bytes()))
+    out.into()
 }
 
 /// The first letter large, the others small.
@@ -77,6 +42,46 @@ pub(super) fn url_encode(text: &str) -> String {
 /// The text that an address writes so.
 pub(super) fn url_decode(text: &str) -> String {
     percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
+}
+
+/// In base 64.
+pub(super) fn base64_encode(text: &str) -> String {
+    STANDARD.encode(text)
+}
+
+/// The text that is so in base 64; nothing where it is none.
+pub(super) fn base64_decode(text: &str) -> String {
+    let bytes = STANDARD.decode(text.trim()).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// One space wherever there is white space.
+pub(super) fn normalize_whitespace(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_whitespace() {
+            true if out.ends_with(' ') => {}
+            true => out.push(' '),
+            false => out.push(c),
+        }
+    }
+    out
+}
+
+/// Small letters and digits, and one `-` for whatever is between them.
+pub(super) fn slugify(text: &str) -> String {
+    let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-").to_lowercase()
+}
+
+/// Items as a sentence has them: `a, b, and c`.
+pub(super) fn sentence(items: &[String], and: &str) -> String {
+    match items {
+        [] => String::new(),
+        [one] => one.clone(),
+        [one, other] => format!("{one} {and} {other}"),
+        [most @ .., last] => format!("{}, {and} {last}", most.join(", ")),
+    }
 }
 
 /// At most so many characters, those of `end` among them.
