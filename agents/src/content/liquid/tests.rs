@@ -209,6 +209,10 @@ fn faults_say_where() {
     check("{% for x of y %}{% endfor %}", "1:10: `in` is missing");
     check("{{ a | replace }}", "1:8: filter `replace` takes 1 to 2 values, and has 0");
     check("{% break %}", "1:4: `break` is in no `for`");
+    check("{{ 99999999999999999999 }}", "1:4: `99999999999999999999` is too large a number");
+    check("{% include 'x' %}", "1:4: there is no tag `include`");
+    check("{{ a | append: (1..3) }}", "1:16: a range stands at the beginning of an output or after `in`");
+    check(&"{% if a %}".repeat(33), "1:324: blocks may be nested 32 deep");
 }
 
 #[test]
@@ -273,6 +277,14 @@ fn rendering_ends_and_says_where() {
         "{% case 1 %}{% when 1 %}\n{% for a in (1..5000) %}{% tablerow b in (1..5000) %}{% endtablerow %}{% endfor %}{% endcase %}",
         "line 2: it comes to more than 100000 bytes",
     );
+    let nodes = "{% capture x %}{% endcapture %}".repeat(2_500);
+    check(&format!("{{% for a in (1..50) %}}{nodes}{{% endfor %}}"), "line 1: it takes more than 100000 steps");
+    let said = |bytes_max| {
+        let program = Program::parse("abc\n{{ 'defg' }}", false).expect("it is understood");
+        program.render(scope().as_object().expect("an object"), &TimeZone::UTC, NOW_MS, bytes_max)
+    };
+    assert_eq!(said(8), Ok("abc\ndefg".to_owned()));
+    assert_eq!(said(7), Err("line 2: it comes to more than 7 bytes".to_owned()));
     stops("{% for a in (1..5000) %}{% for b in (1..5000) %}{% if a %}{% endif %}{% endfor %}{% endfor %}");
     stops("{% for a in (1..5000) %}{% for b in (1..5000) %}{% endfor %}{% endfor %}");
     stops(
