@@ -125,8 +125,8 @@ pub(crate) enum Action {
     Receipt(Receipt),
     /// An operator answers the newest proposal of a goal.
     Answer { goal: String, approved: bool, why: String },
-    /// The process is killed, its unsynced writes lost.
-    Kill,
+    /// The process is killed, its unsynced writes lost, and starts again at once or at an instant.
+    Kill { until_ms: Option<Millis> },
     /// Something must be so.
     Expect(Expect),
 }
@@ -346,7 +346,8 @@ pub(crate) struct Faults {
     /// Within which time events change places.
     pub(crate) reordered: Option<Millis>,
     pub(crate) panics: Vec<Panic>,
-    pub(crate) kills_at: Vec<(Millis, u64)>,
+    /// When, until when it is down, and the line that says so.
+    pub(crate) kills_at: Vec<(Millis, Option<Millis>, u64)>,
     pub(crate) kills_after_commit: Vec<u64>,
     pub(crate) rotate_workers: usize,
 }

@@ -11,8 +11,8 @@ use crate::{
     goals::{GoalBaseline, GoalProgress, GoalSet, Metric},
     segmentation::Span,
     vocabulary::{
-        DAY_MS, DecisionMade, DecisionRequested, Delivered, MessageRefused, MessageSent, Millis, ReceiptCame,
-        RewardObserved,
+        DAY_MS, DecisionMade, DecisionRequested, Delivered, MessageRefused, MessageReturned, MessageSent, Millis,
+        ReceiptCame, RewardObserved,
     },
 };
 
@@ -38,6 +38,7 @@ impl Agent for Analytics {
         routes.on(|made: &DecisionMade| made.campaign.to_string());
         routes.on_some(move |sent: &MessageSent| of(&sent.campaign));
         routes.on_some(move |refused: &MessageRefused| of(&refused.campaign));
+        routes.on_some(move |returned: &MessageReturned| of(&returned.campaign));
         routes.on_some(move |delivered: &Delivered| of(&delivered.campaign));
         routes.on_some(move |came: &ReceiptCame| of(&came.campaign));
         routes.on(|reward: &RewardObserved| reward.campaign.to_string());
@@ -146,6 +147,15 @@ impl On<MessageSent> for Analytics {
     }
 }
 
+impl On<MessageReturned> for Analytics {
+    fn on(&self, report: &mut Report, event: &Event<'_, MessageReturned>, _: &mut Step<'_>) -> Result<(), AgentError> {
+        let row = report.channel(event.channel);
+        row.sent = row.sent.saturating_sub(1);
+        row.returned += 1;
+        Ok(())
+    }
+}
+
 impl On<MessageRefused> for Analytics {
     fn on(&self, report: &mut Report, event: &Event<'_, MessageRefused>, _: &mut Step<'_>) -> Result<(), AgentError> {
         add(&mut report.channel(event.channel).refused, &event.by.guard);
@@ -154,7 +164,12 @@ impl On<MessageRefused> for Analytics {
 }
 
 impl On<Delivered> for Analytics {
-    fn on(&self, report: &mut Report, event: &Event<'_, Delivered>, _: &mut Step<'_>) -> Result<(), AgentError> {
+    fn on(&self, report: &mut Report, event: &Event<'_, Delivered>, step: &mut Step<'_>) -> Result<(), AgentError> {
+        if event.held.is_some() {
+            // That it goes back is said by whoever takes it back.
+            step.unchanged();
+            return Ok(());
+        }
         let row = report.channel(event.channel);
         match event.failed {
             Some(_) => row.failed += 1,

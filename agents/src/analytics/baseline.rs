@@ -93,6 +93,9 @@ impl Job for BaselineWanted {
             past.each::<crate::vocabulary::MessageSent>(|_, at_ms, sent| {
                 messages += u64::from(at_ms >= from_ms && people.contains_key(&sent.profile));
             })?;
+            past.each::<crate::vocabulary::MessageReturned>(|_, at_ms, returned| {
+                messages -= u64::from(messages > 0 && at_ms >= from_ms && people.contains_key(&returned.profile));
+            })?;
         }
         let count = people.len() as f64;
         let orders = |person: &Standing| person.orders - person.orders_before;

@@ -88,8 +88,11 @@ pub struct ChannelRow {
     pub refused_before: BTreeMap<Box<str>, u64>,
     /// Messages refused at the moment of sending, by guard.
     pub refused: BTreeMap<Box<str>, u64>,
-    /// Messages let through.
+    /// Messages let through, less those that their channel gave back.
     pub sent: u64,
+    /// Those: let through too long ago, or stopped at the last moment, and checked again from the beginning.
+    #[serde(default)]
+    pub returned: u64,
     /// Taken by the channel.
     pub delivered: u64,
     /// Not taken.
@@ -293,6 +296,6 @@ impl ArmRow {
 impl ChannelRow {
     fn new(channel: Channel) -> Self {
         let (refused_before, refused, receipts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { channel, refused_before, refused, sent: 0, delivered: 0, failed: 0, receipts }
+        Self { channel, refused_before, refused, sent: 0, returned: 0, delivered: 0, failed: 0, receipts }
     }
 }

@@ -88,7 +88,10 @@ impl On<DecisionSettled> for Campaigns {
         event: &Event<'_, DecisionSettled>,
         step: &mut Step<'_>,
     ) -> Result<(), AgentError> {
-        if event.sent {
+        if event.returned {
+            state.bounds.returned(event.plan);
+            state.sent = state.sent.saturating_sub(1);
+        } else if event.sent {
             state.bounds.sent(event.plan);
             state.sent += 1;
         } else {

@@ -78,6 +78,13 @@ impl Bounds {
             self.on_the_way = self.on_the_way.saturating_sub(1);
         }
     }
+
+    /// Notes that a message that had gone out is on its way again.
+    pub fn returned(&mut self, plan: Seq) {
+        if plan >= self.since {
+            self.on_the_way += 1;
+        }
+    }
 }
 
 /// What one message by `channel` costs under `plan`, millionths.

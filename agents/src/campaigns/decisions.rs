@@ -5,7 +5,8 @@ use impresario_runtime::{Agent, AgentError, AgentKey, Event, On, Routes, Step, S
 use serde::{Deserialize, Serialize};
 
 use crate::vocabulary::{
-    DecisionId, DecisionMade, MessageId, MessageRefused, MessageSent, ProfileId, Reserved, RewardObserved,
+    DecisionId, DecisionMade, MessageId, MessageRefused, MessageReturned, MessageSent, ProfileId, Reserved,
+    RewardObserved,
 };
 
 /// The agent.
@@ -22,6 +23,9 @@ pub struct DecisionRecord {
     /// What it took of its campaign's bounds, as long as that is neither spent nor given back.
     #[serde(skip_serializing_if = "Reserved::is_nothing")]
     pub reserved: Reserved,
+    /// What of that its message has spent by being sent.
+    #[serde(skip_serializing_if = "Reserved::is_nothing")]
+    pub(super) spent: Reserved,
     /// Its message, once one is sent or refused, and the place that tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<(MessageId, Seq)>,
@@ -33,7 +37,7 @@ pub struct DecisionRecord {
 }
 
 /// The message of a decision was sent, so what was set aside for it is spent; or it was refused for good, so
-/// that is given back.
+/// that is given back; or its channel gave it back, and it is on its way again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecisionSettled {
     /// Which decision.
@@ -48,6 +52,9 @@ pub struct DecisionSettled {
     pub sent: bool,
     /// What was set aside for it.
     pub reserved: Reserved,
+    /// It had been sent, and is on its way again: its channel gave it back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub returned: bool,
 }
 
 impl Topic for DecisionSettled {
@@ -76,6 +83,7 @@ impl Agent for Decisions {
         routes.on(|made: &DecisionMade| made.id);
         routes.on_some(|sent: &MessageSent| sent.decision);
         routes.on_some(|refused: &MessageRefused| refused.decision);
+        routes.on_some(|returned: &MessageReturned| returned.decision);
         routes.on(|observed: &RewardObserved| observed.id);
     }
 }
@@ -92,9 +100,12 @@ impl DecisionRecord {
         self.message = Some((message, step.seq()));
         self.sent |= sent;
         let reserved = std::mem::take(&mut self.reserved);
+        if sent && !reserved.is_nothing() {
+            self.spent = reserved;
+        }
         // A journey's second message of one decision took nothing of the bounds; nor did what was withheld.
         if let Some(campaign) = campaign.clone().filter(|_| !reserved.is_nothing()) {
-            step.publish(DecisionSettled { id, campaign, profile, plan: self.plan, sent, reserved });
+            step.publish(DecisionSettled { id, campaign, profile, plan: self.plan, sent, reserved, returned: false });
         }
     }
 }
@@ -134,6 +145,25 @@ impl On<MessageRefused> for Decisions {
     ) -> Result<(), AgentError> {
         let of = (event.decision.unwrap_or_default(), event.profile, &event.campaign);
         record.settle(of, event.id, false, step);
+        Ok(())
+    }
+}
+
+impl On<MessageReturned> for Decisions {
+    fn on(
+        &self,
+        record: &mut DecisionRecord,
+        event: &Event<'_, MessageReturned>,
+        step: &mut Step<'_>,
+    ) -> Result<(), AgentError> {
+        record.message = Some((event.id, step.seq()));
+        record.sent = false;
+        let reserved = std::mem::take(&mut record.spent);
+        let Some(campaign) = event.campaign.clone().filter(|_| !reserved.is_nothing()) else { return Ok(()) };
+        // Somebody once counted among a campaign's people stays counted: other decisions have relied on it.
+        record.reserved = Reserved { people: 0, ..reserved };
+        let (id, profile, plan) = (event.decision.unwrap_or_default(), event.profile, record.plan);
+        step.publish(DecisionSettled { id, campaign, profile, plan, sent: false, reserved, returned: true });
         Ok(())
     }
 }

@@ -9,6 +9,20 @@ use crate::vocabulary::{Deliver, MessageClass, Millis, Refusal};
 /// due in between through as of then; caps and quiet hours hold for when it goes.
 pub const LATE_MAX_MS: Millis = 15 * 60_000;
 
+/// Whether a message that was let through at `let_through_ms` was so too long ago at `at_ms`. What is owed never is.
+pub fn is_late(class: MessageClass, let_through_ms: Millis, at_ms: Millis) -> bool {
+    class == MessageClass::Marketing && at_ms.saturating_sub(let_through_ms) > LATE_MAX_MS
+}
+
+/// Why a message that was let through does not go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotNow {
+    /// Everything is to be checked again, from the beginning: time has passed it by, or a stop stands.
+    Held(Refusal),
+    /// Never.
+    Refused(Refusal),
+}
+
 /// Whether a message that was let through at `let_through_ms` may go at `at_ms`: sending was not stopped, its
 /// campaign runs, the address is theirs and not suppressed, consent stands, marketing is not held back, it is not
 /// late, and no quiet hours have begun. Caps were settled when it was let through: it counts among what was sent.
@@ -21,8 +35,10 @@ pub fn last_look(
     person: &Circumstances<'_>,
     house: &House,
     seed: &RunSeed,
-) -> Result<(), Refusal> {
-    let refused = |guard: &str, why: &str| Err(Refusal { guard: guard.into(), why: why.into() });
+) -> Result<(), NotNow> {
+    let by = |guard: &str, why: &str| Refusal { guard: guard.into(), why: why.into() };
+    let refused = |guard: &str, why: &str| Err(NotNow::Refused(by(guard, why)));
+    let held = |guard: &str, why: &str| Err(NotNow::Held(by(guard, why)));
     let ask = Ask {
         at_ms,
         // What a persuading message is asked beside is asked here or settled before.
@@ -37,19 +53,20 @@ pub fn last_look(
     };
     match verdict(&ask, person, house, seed) {
         Verdict::Allowed { .. } => {}
-        Verdict::Held { by, .. } | Verdict::Refused(by) => return Err(by),
+        Verdict::Held { by, .. } => return Err(NotNow::Held(by)),
+        Verdict::Refused(by) => return Err(NotNow::Refused(by)),
     }
     if message.class == MessageClass::Marketing {
         if let Some(why) = person.held_back {
             return refused("ticket", why);
         }
-        if at_ms.saturating_sub(let_through_ms) > LATE_MAX_MS {
-            return refused("late", "it was let through too long ago");
+        if is_late(message.class, let_through_ms, at_ms) {
+            return held("late", "it was let through too long ago");
         }
         if let Some(quiet) = house.policy.quiet_hours.get(&message.channel) {
             let zone = zone_for(person.contact, &house.policy);
             if zone.and_then(|zone| is_quiet(&zone, quiet, at_ms)) != Some(false) {
-                return refused("quiet_hours", "they have begun since it was let through");
+                return held("quiet_hours", "they have begun since it was let through");
             }
         }
     }
@@ -101,16 +118,19 @@ mod tests {
                 content: Default::default(),
             };
             let said = last_look(&message, (let_through_ms, at_ms), &person, &house, &[7; 32]);
-            said.map_err(|refusal| refusal.guard.to_string())
+            said.map_err(|why| match why {
+                NotNow::Held(by) => format!("held: {}", by.guard),
+                NotNow::Refused(by) => by.guard.to_string(),
+            })
         };
         let (marketing, owed) = (MessageClass::Marketing, MessageClass::Transactional);
         let noon = 12 * HOUR_MS;
         assert_eq!(look(marketing, noon, noon + LATE_MAX_MS), Ok(()));
-        assert_eq!(look(marketing, noon, noon + LATE_MAX_MS + 1), Err("late".into()));
+        assert_eq!(look(marketing, noon, noon + LATE_MAX_MS + 1), Err("held: late".into()));
         // Quiet from nine in the evening on.
         let evening = 21 * HOUR_MS;
         assert_eq!(look(marketing, evening - 1, evening - 1), Ok(()));
-        assert_eq!(look(marketing, evening - 1, evening), Err("quiet_hours".into()));
+        assert_eq!(look(marketing, evening - 1, evening), Err("held: quiet_hours".into()));
         assert_eq!(look(owed, noon, evening), Ok(()));
     }
 }

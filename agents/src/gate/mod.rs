@@ -12,7 +12,7 @@ mod verdict;
 
 pub use caps::Contacted;
 pub(crate) use caps::{remember, unite};
-pub use last::{LATE_MAX_MS, last_look};
+pub use last::{LATE_MAX_MS, NotNow, is_late, last_look};
 pub use ledger::{ConsentStanding, Ledger, LedgerEntry, LedgerState};
 pub use policy::{Cap, GatePolicy, GatePolicySet, PolicyError, QuietHours, check_policy};
 pub use quiet::{hours_open, is_quiet, quiet_until, zone_of};

@@ -16,8 +16,8 @@ use crate::{
     content::{Catalog, OfferDefined, OfferRemoved, TemplateDefined, TemplateRemoved},
     segmentation::{SegmentDefined, SegmentEntered, SegmentLeft, SegmentRemoved, SweepDone},
     vocabulary::{
-        MessageSent, ReceiptCame, ReceiptKind, SendingResumed, SendingStopped, SituationDetected, SituationOf,
-        StopScope,
+        MessageReturned, MessageSent, ReceiptCame, ReceiptKind, SendingResumed, SendingStopped, SituationDetected,
+        SituationOf, StopScope,
     },
 };
 
@@ -58,6 +58,7 @@ impl Agent for Goals {
         routes.on(|progress: &GoalProgress| progress.goal.to_string());
         routes.on(|spent: &BudgetSpent| spent.campaign.to_string());
         routes.on_some(|sent: &MessageSent| sent.campaign.as_ref().map(ToString::to_string));
+        routes.on_some(|returned: &MessageReturned| returned.campaign.as_ref().map(ToString::to_string));
         routes.on_some(|receipt: &ReceiptCame| receipt.campaign.as_ref().map(ToString::to_string));
         routes.on_some(|stopped: &SendingStopped| campaign(&stopped.scope));
         routes.on_some(|resumed: &SendingResumed| campaign(&resumed.scope));
@@ -331,6 +332,13 @@ impl On<MessageSent> for Goals {
             return Ok(());
         }
         state.tripwires.sent += 1;
+        Ok(())
+    }
+}
+
+impl On<MessageReturned> for Goals {
+    fn on(&self, state: &mut GoalState, _: &Event<'_, MessageReturned>, _: &mut Step<'_>) -> Result<(), AgentError> {
+        state.tripwires.sent = state.tripwires.sent.saturating_sub(1);
         Ok(())
     }
 }

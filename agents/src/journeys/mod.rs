@@ -36,8 +36,9 @@ use self::{
 use crate::{
     segmentation::{ConditionsAnswered, SegmentEntered, is_selected},
     vocabulary::{
-        DAY_MS, DecisionMade, Delivered, MessageId, MessageRefused, MessageSent, Millis, ProfileChanged, ProfileId,
-        ProfileMerged, ProfileParted, ReceiptCame, ReceiptKind, SituationDetected, SituationOf, Tracked,
+        DAY_MS, DecisionMade, Delivered, MessageId, MessageRefused, MessageReturned, MessageSent, Millis,
+        ProfileChanged, ProfileId, ProfileMerged, ProfileParted, ReceiptCame, ReceiptKind, SituationDetected,
+        SituationOf, Tracked,
     },
 };
 
@@ -66,7 +67,8 @@ impl Agent for Journeys {
         routes.on(|sent: &MessageSent| sent.profile);
         routes.on(|refused: &MessageRefused| refused.profile);
         routes.on(|receipt: &ReceiptCame| receipt.profile);
-        routes.on_some(|delivered: &Delivered| delivered.failed.as_ref().map(|_| delivered.profile));
+        routes.on(|returned: &MessageReturned| returned.profile);
+        routes.on_some(|delivered: &Delivered| delivered.held.is_none().then_some(delivered.profile));
         routes.on(|answered: &ConditionsAnswered| answered.profile);
         routes.on(|due: &RunDue| due.profile);
         routes.on_many::<ProfileChanged>();
@@ -261,7 +263,25 @@ impl On<MessageSent> for Journeys {
                 answers.sent = answers.sent.saturating_add(1);
             }
             if let Some(run) = walk.take(|run| awaits(run, event.id)) {
-                walk.message_fate(run, true);
+                walk.message_leaves(run);
+            }
+        })
+    }
+}
+
+impl On<MessageReturned> for Journeys {
+    fn on(
+        &self,
+        own: &mut Journeying,
+        event: &Event<'_, MessageReturned>,
+        step: &mut Step<'_>,
+    ) -> Result<(), AgentError> {
+        walk(event.profile, own, step, |walk| {
+            if let Some(answers) = walk.own.answers.get_mut(&event.channel) {
+                answers.sent = answers.sent.saturating_sub(1);
+            }
+            if let Some(run) = walk.take(|run| awaits(run, event.id)) {
+                walk.message_waits(run, event.until_ms);
             }
         })
     }
@@ -302,6 +322,10 @@ impl On<ReceiptCame> for Journeys {
                 let own = walk.own.answers.entry(event.channel).or_default();
                 own.answered = own.answered.saturating_add(1);
             }
+            // What is answered is out, also where its channel has not said so yet.
+            if let Some(run) = walk.take(|run| awaits(run, event.id) && run.sent.contains(&event.id)) {
+                walk.message_fate(run, event.kind != ReceiptKind::Bounced);
+            }
             receipt(walk, event.id, event.kind);
         })
     }
@@ -309,7 +333,11 @@ impl On<ReceiptCame> for Journeys {
 
 impl On<Delivered> for Journeys {
     fn on(&self, own: &mut Journeying, event: &Event<'_, Delivered>, step: &mut Step<'_>) -> Result<(), AgentError> {
-        walk(event.profile, own, step, |walk| receipt(walk, event.id, ReceiptKind::Bounced))
+        walk(event.profile, own, step, |walk| match walk.take(|run| awaits(run, event.id)) {
+            Some(run) => walk.message_fate(run, event.is_taken()),
+            None if event.is_taken() => {}
+            None => receipt(walk, event.id, ReceiptKind::Bounced),
+        })
     }
 }
 

@@ -23,6 +23,8 @@ const ANSWER_WITHIN_MS: Millis = 3_600_000;
 const FATE_WITHIN_MS: Millis = 3_600_000;
 /// How long a message may be held, unless the step says.
 const SEND_WITHIN_MS: Millis = 3 * DAY_MS;
+/// How long a channel's answer is waited for; after that the message counts as sent.
+const TAKEN_WITHIN_MS: Millis = 3_600_000;
 /// How long a decision's message may be held: its campaign says when it goes.
 const DECIDED_WITHIN_MS: Millis = 7 * DAY_MS;
 
@@ -237,7 +239,31 @@ impl Walk<'_, '_> {
         self.own.runs.push(run);
     }
 
-    /// Its message was sent, or will never be.
+    /// Its message was let through, and its channel has it: that it takes it is waited for.
+    pub(super) fn message_leaves(&mut self, mut run: Run) {
+        if let Standing::Sending(message, _) = &run.standing
+            && !run.sent.contains(message)
+        {
+            run.sent.push(*message);
+        }
+        self.disarm(&mut run);
+        let now_ms = self.step.now_ms();
+        self.arm(&mut run, now_ms.saturating_add(TAKEN_WITHIN_MS));
+        self.own.runs.push(run);
+    }
+
+    /// Its channel gave its message back: its fate is waited for anew.
+    pub(super) fn message_waits(&mut self, mut run: Run, until_ms: Millis) {
+        if let Standing::Sending(message, _) = &run.standing {
+            run.sent.retain(|sent| sent != message);
+        }
+        self.disarm(&mut run);
+        let from_ms = until_ms.max(self.step.now_ms());
+        self.arm(&mut run, from_ms.saturating_add(DECIDED_WITHIN_MS + FATE_WITHIN_MS));
+        self.own.runs.push(run);
+    }
+
+    /// Its channel has taken its message, or it will never go.
     pub(super) fn message_fate(&mut self, mut run: Run, sent: bool) {
         let definitions = self.definitions;
         let Some(journey) = definitions.version(&run.journey, run.version) else {
@@ -246,6 +272,7 @@ impl Walk<'_, '_> {
         let place = usize::from(run.step);
         let does = journey.steps.get(place).and_then(StepDefined::does);
         let Standing::Sending(message, channels) = run.standing.clone() else { return self.own.runs.push(run) };
+        run.sent.retain(|known| *known != message);
         if sent {
             run.sent.push(message);
         }
@@ -333,6 +360,7 @@ impl Walk<'_, '_> {
         match (&run.standing, does) {
             (Standing::Entering, _) => self.stuck(run, Stuck::EntryUnanswered),
             (Standing::Deciding(_), _) => self.stuck(run, Stuck::NoDecision),
+            (Standing::Sending(message, _), _) if run.sent.contains(message) => self.message_fate(run, true),
             (Standing::Sending(..), _) => self.stuck(run, Stuck::MessageUnanswered),
             (Standing::Asking, _) => self.stuck(run, Stuck::ConditionUnanswered),
             (Standing::Waiting, Some(Does::Wait(wait))) => {

@@ -86,9 +86,11 @@ impl Letter {
         self.fates.push((at_ms, fate));
     }
 
-    /// When it was sent.
+    /// When it was sent; none where its channel gave it back and it was not sent since.
     pub fn sent_ms(&self) -> Option<Millis> {
-        self.fates.iter().find(|(_, fate)| matches!(fate, Fate::Sent(_))).map(|(at_ms, _)| *at_ms)
+        let decides = |fate: &Fate| matches!(fate, Fate::Sent(_) | Fate::Held { .. } | Fate::Refused(_));
+        let (at_ms, fate) = self.fates.iter().rev().find(|(_, fate)| decides(fate))?;
+        matches!(fate, Fate::Sent(_)).then_some(*at_ms)
     }
 }
 

@@ -38,6 +38,16 @@ pub struct Pending {
     /// `profiles` has been asked what to fill it in with.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) asked: bool,
+    /// Taken back by whoever had asked for it while its channel had it, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) withdrawn: Option<Box<str>>,
+    /// How often its channel gave it back.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub returned: u16,
+}
+
+fn is_zero(times: &u16) -> bool {
+    *times == 0
 }
 
 /// One person, as the messaging agent knows them.
@@ -55,6 +65,9 @@ pub struct Correspondent {
     /// What waits.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<Pending>,
+    /// What was given to a channel that has not answered yet.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) leaving: Vec<Pending>,
     /// What became of the newest messages.
     pub letters: Letters,
     /// Ids of messages that were asked for.
@@ -92,6 +105,14 @@ impl Correspondent {
             self.ids.pop_front();
         }
         true
+    }
+
+    /// Notes what a channel was given, so that it can be tried anew where the channel gives it back.
+    pub(super) fn leaves(&mut self, pending: Pending) {
+        self.leaving.push(Pending { timer: None, asked: false, stopped: false, ..pending });
+        // An answer that never comes (its effect was given up) must not be waited for for ever.
+        let surplus = self.leaving.len().saturating_sub(PENDING_MAX);
+        self.leaving.drain(..surplus);
     }
 
     pub(super) fn bury(&mut self, token: u64) {

@@ -2,20 +2,71 @@
 
 use impresario_runtime::{AgentError, Step};
 
-use super::{Correspondent, Fate};
+use super::{Correspondent, Fate, person::PENDING_MAX, send};
 use crate::{
     suppression::{AddressSuppressed, WhySuppressed},
-    vocabulary::{Delivered, ReceiptCame, ReceiptKind},
+    vocabulary::{Delivered, HeldBack, MessageRefused, MessageReturned, ProfileId, ReceiptCame, ReceiptKind, Refusal},
 };
 
+/// Times a channel may give one message back before it is given up.
+const RETURNS_MAX: u16 = 100;
+
 pub(super) fn delivered(
+    profile: ProfileId,
     person: &mut Correspondent,
     delivered: &Delivered,
     step: &mut Step<'_>,
 ) -> Result<(), AgentError> {
-    let fate = delivered.failed.clone().map_or(Fate::Delivered, Fate::Failed);
-    person.letters.note(delivered.id, step.now_ms(), fate);
-    Ok(())
+    let place = person.leaving.iter().position(|pending| pending.request.id == delivered.id);
+    let pending = place.map(|place| person.leaving.remove(place));
+    let (id, now_ms) = (delivered.id, step.now_ms());
+    let Some(HeldBack { until_ms, by }) = delivered.held.clone() else {
+        if delivered.failed.is_some() {
+            // It has reached nobody: no cap counts it.
+            person.sent.retain(|sent| sent.id != id);
+        }
+        let fate = delivered.failed.clone().map_or(Fate::Delivered, Fate::Failed);
+        person.letters.note(id, now_ms, fate);
+        return Ok(());
+    };
+    // The channel has not acted and never will for that attempt: it counts nowhere as sent.
+    person.sent.retain(|sent| sent.id != id);
+    if let Some(letter) = person.letters.get_mut(id) {
+        letter.note(now_ms, Fate::Held { until_ms: Some(until_ms), by: by.clone() });
+        (letter.to, letter.token) = (None, None);
+    }
+    let decision = pending.as_ref().and_then(|pending| pending.request.decision);
+    let (campaign, channel) = (delivered.campaign.clone(), delivered.channel);
+    step.publish(MessageReturned { id, profile, campaign, decision, channel, until_ms, by: by.clone() });
+    let Some(mut pending) = pending else {
+        // What was asked for is not known any more, so it can't be asked for again.
+        person.letters.note(id, now_ms, Fate::Refused(by.clone()));
+        let campaign = delivered.campaign.clone();
+        step.publish(MessageRefused { id, profile, campaign, decision, channel, by });
+        return Ok(());
+    };
+    pending.request.profile = profile;
+    pending.returned += 1;
+    if let Some(because) = pending.withdrawn.take() {
+        person.letters.note(id, now_ms, Fate::Withdrawn(because.clone()));
+        send::refuse(person, &pending, Refusal { guard: "withdrawn".into(), why: because }, step);
+        return Ok(());
+    }
+    if until_ms.max(now_ms) > pending.until_ms || pending.returned > RETURNS_MAX {
+        send::refuse(person, &pending, Refusal { guard: "late".into(), why: by.why }, step);
+        return Ok(());
+    }
+    if person.pending.len() >= PENDING_MAX {
+        let why = format!("{PENDING_MAX} messages wait for them already");
+        send::refuse(person, &pending, Refusal { guard: "cap".into(), why: why.into() }, step);
+        return Ok(());
+    }
+    person.pending.push(pending);
+    if until_ms > now_ms {
+        send::wake(profile, person, id, until_ms, step);
+        return Ok(());
+    }
+    send::attempt(profile, person, id, None, step)
 }
 
 pub(super) fn receipt(

@@ -62,12 +62,15 @@ word!(MessageRequested, Request, |word, profile, person, step| {
 word!(MessageWithdrawn, Withdrawn, |word, profile, person, step| {
     if send::take_out(person, word.id, step).is_some() {
         person.letters.note(word.id, step.now_ms(), Fate::Withdrawn(word.because.clone()));
+    } else if let Some(leaving) = person.leaving.iter_mut().find(|leaving| leaving.request.id == word.id) {
+        // It may be out by now; where its channel gives it back, it is not tried again.
+        leaving.withdrawn = Some(word.because.clone());
     }
     Ok(())
 });
 word!(MessageDue, Due, |word, profile, person, step| send::attempt(profile, person, word.id, None, step));
 word!(PersonTold, Told, |word, profile, person, step| send::attempt(profile, person, word.message, Some(word), step));
-word!(Delivered, Delivered, |word, profile, person, step| receipts::delivered(person, word, step));
+word!(Delivered, Delivered, |word, profile, person, step| receipts::delivered(profile, person, word, step));
 word!(ReceiptCame, Receipt, |word, profile, person, step| receipts::receipt(person, word, step));
 word!(ConsentConfirmed, Confirmed, |word, profile, person, step| {
     let confirmed = person.ledger.confirm(&word.of, step.now_ms());

@@ -111,7 +111,8 @@ pub(super) fn requested(
     });
     let until_ms = request.until_ms.unwrap_or_else(|| request.at_ms.max(now_ms).saturating_add(WAITS_MS));
     let at_ms = request.at_ms;
-    let pending = Pending { request, plan, until_ms, timer: None, stopped: false, asked: false };
+    let pending =
+        Pending { request, plan, until_ms, timer: None, stopped: false, asked: false, withdrawn: None, returned: 0 };
     if person.pending.len() >= PENDING_MAX {
         let why = format!("{PENDING_MAX} messages wait for them already");
         refuse(person, &pending, Refusal { guard: "cap".into(), why: why.into() }, step);
@@ -125,7 +126,7 @@ pub(super) fn requested(
     attempt(profile, person, id, None, step)
 }
 
-fn wake(profile: ProfileId, person: &mut Correspondent, id: MessageId, at_ms: i64, step: &mut Step<'_>) {
+pub(super) fn wake(profile: ProfileId, person: &mut Correspondent, id: MessageId, at_ms: i64, step: &mut Step<'_>) {
     let Some(pending) = person.pending.iter_mut().find(|pending| pending.request.id == id) else { return };
     if let Some(timer) = pending.timer.take() {
         step.cancel(timer);
@@ -211,7 +212,9 @@ pub(super) fn attempt(
         Ok(rendered) => rendered,
         Err(by) => return drop_pending(person, &pending, by, step),
     };
-    take_out(person, id, step);
+    if let Some(pending) = take_out(person, id, step) {
+        person.leaves(pending);
+    }
     if let Some(letter) = person.letters.get_mut(id) {
         letter.note(now_ms, Fate::Sent(guards.clone()));
         letter.to = gate::hash_of(&address, step.seed());
@@ -302,7 +305,7 @@ fn drop_pending(
     Ok(())
 }
 
-fn refuse(person: &mut Correspondent, pending: &Pending, by: Refusal, step: &mut Step<'_>) {
+pub(super) fn refuse(person: &mut Correspondent, pending: &Pending, by: Refusal, step: &mut Step<'_>) {
     let request = &pending.request;
     person.letters.note(request.id, step.now_ms(), Fate::Refused(by.clone()));
     step.publish(MessageRefused {

@@ -32,6 +32,7 @@ pub(super) fn unite(profile: ProfileId, winner: &mut Correspondent, loser: Corre
         winner.bury(token);
     }
     winner.decided = winner.decided.max(loser.decided);
+    loser.leaving.into_iter().for_each(|leaving| winner.leaves(leaving));
     for mut pending in loser.pending {
         if let Some(timer) = pending.timer.take() {
             step.cancel(timer);
@@ -40,7 +41,8 @@ pub(super) fn unite(profile: ProfileId, winner: &mut Correspondent, loser: Corre
         if winner.pending.iter().any(|known| known.request.id == id) || winner.pending.len() >= PENDING_MAX {
             continue;
         }
-        if winner.sent.iter().any(|sent| sent.id == id) {
+        let leaves = winner.leaving.iter().any(|leaving| leaving.request.id == id);
+        if leaves || winner.sent.iter().any(|sent| sent.id == id) {
             continue;
         }
         pending.request.profile = profile;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Settings, SituationsSet, Surge, Watching, check_settings};
 use crate::vocabulary::{
-    Channel, DAY_MS, Delivered, MessageSent, Millis, ReceiptCame, ReceiptKind, SendingResumed, SendingStopped,
-    SituationDetected, SituationOf, SituationResolved, StopScope,
+    Channel, DAY_MS, Delivered, MessageReturned, MessageSent, Millis, ReceiptCame, ReceiptKind, SendingResumed,
+    SendingStopped, SituationDetected, SituationOf, SituationResolved, StopScope,
 };
 
 /// How finely the present is counted.
@@ -92,6 +92,15 @@ impl ChannelState {
         self.days = self.days.split_off(&(day - USUAL_DAYS));
     }
 
+    /// A message that was counted as sent was not: it is taken out where it was most likely counted.
+    fn take_back(&mut self) {
+        for counts in [&mut self.slices, &mut self.days] {
+            if let Some(count) = counts.values_mut().rev().find(|count| count.sent > 0) {
+                count.sent -= 1;
+            }
+        }
+    }
+
     fn surge(&self, settings: &Settings, now_ms: Millis) -> Option<Found> {
         let usual = self.usual(now_ms);
         for (kind, what, surge, of) in [
@@ -135,6 +144,7 @@ impl Agent for ChannelWatch {
 
     fn routes(routes: &mut Routes<Self>) {
         routes.on(|sent: &MessageSent| sent.channel.name().to_owned());
+        routes.on(|returned: &MessageReturned| returned.channel.name().to_owned());
         routes.on_some(|delivered: &Delivered| delivered.failed.as_ref().map(|_| delivered.channel.name().to_owned()));
         routes.on_some(|receipt: &ReceiptCame| {
             let bad = matches!(receipt.kind, ReceiptKind::Bounced | ReceiptKind::Complained);
@@ -196,6 +206,13 @@ impl On<MessageSent> for ChannelWatch {
         step: &mut Step<'_>,
     ) -> Result<(), AgentError> {
         count(state, event.channel, ChannelCount { sent: 1, ..ChannelCount::default() }, step)
+    }
+}
+
+impl On<MessageReturned> for ChannelWatch {
+    fn on(&self, state: &mut ChannelState, _: &Event<'_, MessageReturned>, _: &mut Step<'_>) -> Result<(), AgentError> {
+        state.take_back();
+        Ok(())
     }
 }
 

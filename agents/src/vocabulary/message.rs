@@ -201,6 +201,31 @@ pub struct MessageSent {
 
 counted!(MessageSent, "message.sent", id, decision);
 
+/// A message that was said to be sent has not left: its channel gave it back, since what had let it through does
+/// not hold any more. It is as if it had not been sent yet. Everything is checked again, and it is sent or
+/// refused anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageReturned {
+    /// Its id.
+    pub id: MessageId,
+    /// To whom.
+    pub profile: ProfileId,
+    /// For which campaign.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campaign: Option<Box<str>>,
+    /// Which decision it comes of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionId>,
+    /// By which channel it was to go.
+    pub channel: Channel,
+    /// When everything is checked again.
+    pub until_ms: Millis,
+    /// Which guard held it at the last moment, and why.
+    pub by: Refusal,
+}
+
+counted!(MessageReturned, "message.returned", id, decision);
+
 /// A message must wait; everything is checked again then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MessageHeld {
@@ -280,7 +305,16 @@ pub struct Content {
     pub html: Box<str>,
 }
 
-/// A channel has taken a message, or has said that it will not.
+/// Why a channel has not acted on a message yet, and when everything is to be checked again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBack {
+    /// When.
+    pub until_ms: Millis,
+    /// Which guard held it, and why.
+    pub by: Refusal,
+}
+
+/// A channel has taken a message, or has said that it will not, or not now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivered {
     /// Which message.
@@ -295,6 +329,17 @@ pub struct Delivered {
     /// Why it was not, without personal data; none where it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<Box<str>>,
+    /// It was neither taken nor refused for good: the gate, asked once more, held it. The channel has not acted
+    /// and never will for this attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<HeldBack>,
+}
+
+impl Delivered {
+    /// Whether the channel has taken it.
+    pub fn is_taken(&self) -> bool {
+        self.failed.is_none() && self.held.is_none()
+    }
 }
 
 counted!(Delivered, "message.delivered", id);

@@ -8,8 +8,9 @@ use impresario_agents::{
     },
     segmentation::Segmentation,
     vocabulary::{
-        Arm, Channel, DecisionId, DecisionMade, Group, IdentifierKind, MessageClass, MessageId, MessageRefused,
-        MessageRequested, MessageSent, MessageWithdrawn, Millis, ProfileId, ReceiptCame, ReceiptKind, Refusal, Tracked,
+        Arm, Channel, DecisionId, DecisionMade, Delivered, Group, IdentifierKind, MessageClass, MessageId,
+        MessageRefused, MessageRequested, MessageSent, MessageWithdrawn, Millis, ProfileId, ReceiptCame, ReceiptKind,
+        Refusal, Tracked,
     },
 };
 use impresario_runtime::{Driver, Troupe};
@@ -111,6 +112,14 @@ fn sent(driver: &mut Driver, id: MessageId, channel: Channel) {
         because: "".into(),
     };
     driver.say(sent).unwrap();
+    driver.settle().unwrap();
+    answer(driver, id, channel, None);
+}
+
+/// Its channel takes a message, or says why it does not.
+fn answer(driver: &mut Driver, id: MessageId, channel: Channel, failed: Option<&str>) {
+    let failed = failed.map(Into::into);
+    driver.say(Delivered { id, profile: anna(), campaign: None, channel, failed, held: None }).unwrap();
     driver.settle().unwrap();
 }
 

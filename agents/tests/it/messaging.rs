@@ -3,5 +3,6 @@
 mod between;
 mod oracle;
 mod random;
+mod returned;
 mod stage;
 mod way;

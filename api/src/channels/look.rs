@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use impresario_agents::{
     campaigns::{CampaignEnded, CampaignStarted},
-    gate::{GatePolicySet, last_look as ask},
+    gate::{GatePolicySet, NotNow, last_look as ask},
     messaging::{Common, ConsentConfirmed, Messaging},
     profiles::Profiles,
     suppression::{AddressSuppressed, SuppressionLifted},
@@ -85,7 +85,7 @@ enum Said {
     /// It may go.
     Yes(Concerned),
     /// It may not.
-    No(Refusal),
+    No(NotNow),
     /// They have become somebody else.
     At(ProfileId),
 }
@@ -96,7 +96,7 @@ pub(super) async fn last_look(
     app: &App,
     message: &Deliver,
     let_through_ms: i64,
-) -> Result<Result<Concerned, Refusal>, EffectError> {
+) -> Result<Result<Concerned, NotNow>, EffectError> {
     // What comes in goes to `profiles` first, and what it says of that to the gate.
     taken_in(app, Profiles::NAME).await?;
     taken_in(app, Messaging::NAME).await?;
@@ -123,11 +123,20 @@ pub(super) async fn last_look(
             Said::At(next) => profile = next,
         }
     }
-    Ok(Err(Refusal { guard: "address".into(), why: "who the person has become can't be told".into() }))
+    Ok(Err(never("who the person has become can't be told")))
 }
 
 fn gone() -> Said {
-    Said::No(Refusal { guard: "address".into(), why: "nothing is known of the person any more".into() })
+    Said::No(never("nothing is known of the person any more"))
+}
+
+fn never(why: &str) -> NotNow {
+    NotNow::Refused(Refusal { guard: "address".into(), why: why.into() })
+}
+
+/// The present; a clock that the data carry along has none beside the journal's.
+pub(super) fn now_ms(app: &App) -> i64 {
+    if app.clock.is_wall() { app.clock.now_ms() } else { app.host.now_ms() }
 }
 
 async fn taken_in(app: &App, agent: &'static str) -> Result<(), EffectError> {

@@ -13,7 +13,10 @@ use std::{
     sync::{Arc, OnceLock, Weak},
 };
 
-use impresario_agents::vocabulary::{Deliver, Delivered, ProfileId, Refusal};
+use impresario_agents::{
+    gate::NotNow,
+    vocabulary::{Deliver, Delivered, HeldBack, ProfileId, Refusal},
+};
 use impresario_runtime::{EffectCall, EffectError, Troupe};
 use parking_lot::RwLock;
 
@@ -71,32 +74,41 @@ impl Channels {
         let at_ms = let_through_at(&app, call)?;
         let (outbox, letter) = (self.outbox.clone(), message.clone());
         let prepared = app.beside(move || outbox.prepare(&letter, at_ms)).await.map_err(again)?;
-        let failed = match prepared.map_err(of_outbox)? {
+        let stopped = match prepared.map_err(of_outbox)? {
             // An earlier attempt has sent it.
             None => None,
             Some(prepared) => self.send(&app, &message, at_ms, prepared).await?,
         };
         let Deliver { id, profile, campaign, channel, .. } = message;
-        Ok(Delivered { id, profile, campaign, channel, failed })
+        let (failed, held) = match stopped {
+            None => (None, None),
+            Some(NotNow::Refused(Refusal { guard, why })) => {
+                (Some(format!("stopped by the gate: {guard}: {why}").into()), None)
+            }
+            Some(NotNow::Held(by)) => (None, Some(HeldBack { until_ms: look::now_ms(&app), by })),
+        };
+        Ok(Delivered { id, profile, campaign, channel, failed, held })
     }
 
-    /// Publishes what the gate, which let it through at `at_ms`, still lets through; else why not.
+    /// Publishes what the gate, which let it through at `at_ms`, still lets through; else why not. What is held is
+    /// not out and never will be by this attempt: its file is taken away before that is said.
     async fn send(
         &self,
         app: &App,
         message: &Deliver,
         at_ms: i64,
         prepared: Prepared,
-    ) -> Result<Option<Box<str>>, EffectError> {
+    ) -> Result<Option<NotNow>, EffectError> {
         let mut prepared = Some(prepared);
         for _ in 0..LOOKS_MAX {
             let seen = app.host.journal().head();
             let concerned = match look::last_look(app, message, at_ms).await? {
                 Ok(concerned) => concerned,
-                Err(Refusal { guard, why }) => {
-                    let message = message.id;
+                Err(stopped) => {
+                    let (message, NotNow::Held(by) | NotNow::Refused(by)) = (message.id, &stopped);
+                    let Refusal { guard, why } = by;
                     tracing::info!(%message, %guard, %why, "a message was stopped by the gate at the last moment");
-                    return Ok(Some(format!("stopped by the gate: {guard}: {why}").into()));
+                    return Ok(Some(stopped));
                 }
             };
             let _leaving = self.leaving.write();

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{Json, extract::State};
 use impresario_agents::{
     campaigns::{CampaignStarted, DecisionRecord, Decisions, features},
-    vocabulary::{DecisionId, DecisionMade, DecisionRequested, Group, MessageRefused, MessageSent, RewardObserved},
+    vocabulary::{
+        DecisionId, DecisionMade, DecisionRequested, Group, MessageRefused, MessageReturned, MessageSent,
+        RewardObserved,
+    },
 };
 use impresario_runtime::{
     AgentError, Topic,
@@ -168,6 +171,12 @@ fn message(journal: &Journal, record: &DecisionRecord) -> Result<Option<Value>, 
         return Ok(Some(json!({
             "id": id.to_string(), "status": "sent", "at_ms": at_ms, "channel": sent.channel,
             "template": template, "template_version": version, "offer": sent.offer, "guards": sent.guards,
+        })));
+    }
+    if let Some((returned, at_ms, _)) = said::<MessageReturned>(journal, seq)? {
+        return Ok(Some(json!({
+            "id": id.to_string(), "status": "held", "at_ms": at_ms, "channel": returned.channel,
+            "until_ms": returned.until_ms, "by": returned.by,
         })));
     }
     Ok(said::<MessageRefused>(journal, seq)?.map(|(refused, at_ms, _)| {

@@ -41,13 +41,19 @@ pub(crate) fn faults(file: &FaultsFile, calendar: &Calendar) -> Result<Faults, F
         rotate_workers: file.rotate_workers,
     };
     for kill in &file.kills {
-        match (&kill.value.at, kill.value.after_commit) {
-            (Some(at), None) => {
+        match (&kill.value.at, kill.value.after_commit, &kill.value.lasts) {
+            (Some(at), None, lasts) => {
                 let at_ms = read_at(at, |text| calendar.instant(text))?.timestamp().as_millisecond();
-                faults.kills_at.push((at_ms, kill.referenced.line()));
+                let lasts = lasts.as_ref().map(|lasts| read_at(lasts, time::duration_ms)).transpose()?;
+                faults.kills_at.push((at_ms, lasts.map(|lasts| at_ms + lasts), kill.referenced.line()));
             }
-            (None, Some(commit)) if commit > 0 => faults.kills_after_commit.push(commit),
-            _ => return Err(wrong(kill, "a kill is either `at: day 2 09:00` or `after_commit: 37`")),
+            (None, Some(commit), None) if commit > 0 => faults.kills_after_commit.push(commit),
+            _ => {
+                return Err(wrong(
+                    kill,
+                    "a kill is either `at: day 2 09:00`, perhaps with `for`, or `after_commit: 37`",
+                ));
+            }
         }
     }
     faults.kills_after_commit.sort_unstable();
@@ -102,8 +108,13 @@ pub(crate) fn with_faults(planned: Vec<Planned>, faults: &Faults, seed: u64) -> 
         }
         all.push(planned);
     }
-    for (at_ms, line) in &faults.kills_at {
-        all.push(Planned { at_ms: *at_ms, line: *line, action: Action::Kill });
+    for (at_ms, until_ms, line) in &faults.kills_at {
+        let until_ms = *until_ms;
+        // Nobody is there meanwhile: whoever knocks does so again, and it is let in when the process is up.
+        for planned in all.iter_mut().filter(|planned| planned.at_ms > *at_ms) {
+            planned.at_ms = planned.at_ms.max(until_ms.unwrap_or(planned.at_ms));
+        }
+        all.push(Planned { at_ms: *at_ms, line: *line, action: Action::Kill { until_ms } });
     }
     all.sort_by_key(|planned| planned.at_ms);
     all

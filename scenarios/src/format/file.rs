@@ -285,4 +285,6 @@ pub(crate) struct PanicFile {
 pub(crate) struct KillFile {
     pub(crate) at: Option<Spanned<String>>,
     pub(crate) after_commit: Option<u64>,
+    #[serde(rename = "for")]
+    pub(crate) lasts: Option<Spanned<String>>,
 }

@@ -74,6 +74,15 @@ pub(crate) fn plan(file: &File, variant: Option<&Variant>) -> Result<Scenario, F
     }
     let calendar = Calendar::new(start);
     let mut faults = faults(&file.faults, &calendar)?;
+    for planned in &planned {
+        let down = |(from_ms, until_ms, _): &&(_, Option<_>, _)| {
+            until_ms.is_some_and(|until_ms| (*from_ms..until_ms).contains(&planned.at_ms))
+        };
+        if matches!(planned.action, Action::Expect(_)) && faults.kills_at.iter().any(|kill| down(&kill)) {
+            let what = "nothing can be expected while the process is down".to_owned();
+            return Err(FormatError { line: planned.line, column: 1, what });
+        }
+    }
     let compare = file.compare.as_ref().map(compare).transpose()?;
     let mut always = file.always.iter().map(invariant).collect::<Result<Vec<_>, _>>()?;
     always.sort_unstable();

@@ -8,8 +8,8 @@ use impresario_agents::{
     journeys::{JourneyEnded, JourneyMoved},
     vocabulary::{
         Arm, Channel, DecisionId, DecisionMade, DecisionRequested, Delivered, Group, MessageClass, MessageId,
-        MessageRefused, MessageSent, Millis, ProfileId, ReceiptCame, Refusal, SendingResumed, SendingStopped,
-        SituationDetected, SituationOf, SituationResolved,
+        MessageRefused, MessageReturned, MessageSent, Millis, ProfileId, ReceiptCame, Refusal, SendingResumed,
+        SendingStopped, SituationDetected, SituationOf, SituationResolved,
     },
 };
 use impresario_runtime::{
@@ -113,8 +113,9 @@ impl Contacts {
         Ok(Some(match topic {
             MessageSent::NAME => self.sent(entry, entry.decode(MessageSent::VERSION)?),
             Delivered::NAME => {
-                let Delivered { id, profile, channel, failed, .. } = entry.decode(Delivered::VERSION)?;
-                if let Some(sent) = self.sent.get_mut(id) {
+                let delivered: &Delivered = entry.decode(Delivered::VERSION)?;
+                let Delivered { id, profile, channel, failed, held, .. } = delivered;
+                if let Some(sent) = self.sent.get_mut(id).filter(|_| held.is_none()) {
                     sent.taken = Some(failed.is_none());
                     if failed.is_none() {
                         self.taken.push(*id);
@@ -124,6 +125,12 @@ impl Contacts {
                     Some(why) => Told::Person(*profile, format!("could not be reached by {}: {why}", channel.name())),
                     None => Told::Nothing,
                 }
+            }
+            MessageReturned::NAME => {
+                let MessageReturned { id, profile, channel, by, .. } = entry.decode(MessageReturned::VERSION)?;
+                self.returned(*id);
+                let what = format!("does not get {} yet: {} ({})", of(*channel), by.guard, by.why);
+                Told::Person(*profile, what)
             }
             ReceiptCame::NAME => {
                 let ReceiptCame { profile, channel, kind, machine, .. } = entry.decode(ReceiptCame::VERSION)?;
@@ -256,6 +263,15 @@ impl Contacts {
         let offer = offer.as_ref().map(|offer| format!(" with {offer}")).unwrap_or_default();
         let because = if because.is_empty() { String::new() } else { format!(", because of {because}") };
         Told::Person(*profile, format!("gets {}: {}{offer}{because}", of(*channel), template.0))
+    }
+
+    /// It is as if it had not been sent.
+    fn returned(&mut self, id: MessageId) {
+        self.sent.remove(&id);
+        if let Some(place) = self.order.iter().position(|known| *known == id) {
+            self.order.remove(place);
+            self.checked -= usize::from(place < self.checked);
+        }
     }
 
     fn requested(&mut self, entry: &Entry, asked: &DecisionRequested) -> Told {

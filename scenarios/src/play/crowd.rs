@@ -2,12 +2,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
-use impresario_agents::vocabulary::{
-    Deliver, Delivered, EventKind, Identifier, KeptNode, MessageId, Millis, ProfileId, RawJson, ReceiptCame,
-    ReceiptKind, Tracked,
+use impresario_agents::{
+    gate::is_late,
+    vocabulary::{
+        Deliver, Delivered, EventKind, HeldBack, Identifier, KeptNode, MessageId, Millis, ProfileId, RawJson,
+        ReceiptCame, ReceiptKind, Refusal, Tracked,
+    },
 };
 use jiff::{Timestamp, tz::TimeZone};
 use parking_lot::Mutex;
@@ -27,6 +33,8 @@ pub(crate) struct Inbox {
     came: Mutex<BTreeMap<MessageId, Deliver>>,
     /// By the channel's name, profiles whose messages come back.
     bounces: BTreeSet<(ProfileId, &'static str)>,
+    /// Where the process was down until some instant, the present of whoever delivers.
+    present_ms: AtomicI64,
 }
 
 impl Inbox {
@@ -38,18 +46,30 @@ impl Inbox {
                 bounces.extend(nodes.clone().map(|node| (node, channel.name())));
             }
         }
-        Self { came: Mutex::default(), bounces }
+        Self { came: Mutex::default(), bounces, present_ms: AtomicI64::new(Millis::MIN) }
     }
 
-    /// Takes a message in, or says that it came back.
-    pub(crate) fn deliver(&self, message: Deliver) -> Delivered {
+    /// The process was down, and is up again at this instant.
+    pub(crate) fn is_up_at(&self, now_ms: Millis) {
+        self.present_ms.store(now_ms, Ordering::Release);
+    }
+
+    /// Takes a message in that was let through at `let_through_ms`, or says that it came back, or that it is late.
+    pub(crate) fn deliver(&self, message: Deliver, let_through_ms: Millis) -> Delivered {
         let failed = self.bounces.contains(&(message.profile, message.channel.name()));
-        let Deliver { id, profile, channel, .. } = message;
+        let Deliver { id, profile, channel, class, .. } = message;
         let campaign = message.campaign.clone();
-        if !failed {
-            self.came.lock().entry(id).or_insert(message);
+        let mut came = self.came.lock();
+        let until_ms = self.present_ms.load(Ordering::Acquire);
+        // What is out is out, whenever it is asked for again.
+        let late = !came.contains_key(&id) && is_late(class, let_through_ms, until_ms);
+        let by = || Refusal { guard: "late".into(), why: "it was let through too long ago".into() };
+        let held = late.then(|| HeldBack { until_ms, by: by() });
+        if !failed && held.is_none() {
+            came.entry(id).or_insert(message);
         }
-        Delivered { id, profile, campaign, channel, failed: failed.then(|| "nobody is at this address".into()) }
+        let failed = (failed && held.is_none()).then(|| "nobody is at this address".into());
+        Delivered { id, profile, campaign, channel, failed, held }
     }
 
     /// What a message says, subject and text.

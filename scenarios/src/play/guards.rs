@@ -156,6 +156,26 @@ impl Ledger {
         }
     }
 
+    /// A message's channel has not taken it: it counts towards no cap.
+    pub(crate) fn reached_nobody(&mut self, sent: &Sent) {
+        let root = self.root(sent.profile);
+        if let Some(sends) = self.sends.get_mut(&root)
+            && let Some(place) = sends.iter().position(|known| *known == (sent.at_ms, sent.channel))
+        {
+            sends.remove(place);
+        }
+    }
+
+    /// A message that was let through has not left: it counts nowhere.
+    pub(crate) fn returned(&mut self, sent: &Sent, plan: Option<&Plan>) {
+        self.reached_nobody(sent);
+        if let Some(spent) = sent.campaign.as_ref().and_then(|campaign| self.campaigns.get_mut(campaign)) {
+            let cost = plan.and_then(|plan| plan.costs_micros.iter().find(|(by, _)| *by == sent.channel));
+            spent.messages -= 1;
+            spent.cost_micros -= cost.map_or(0, |(_, micros)| *micros);
+        }
+    }
+
     fn breaks(&self, invariant: &Invariant, sent: &Sent, root: ProfileId, plan: Option<&Plan>) -> Option<String> {
         match invariant {
             Invariant::ConsentRespected if !self.consents(root, sent.channel) => {

@@ -335,12 +335,18 @@ impl<'a> Run<'a> {
                 let released = IdentifierReleased { node: *node };
                 self.command(at_ms, &format!("release {node}"), |journal| new_entry(journal, 0, released.clone()))
             }
-            Action::Kill => {
+            Action::Kill { until_ms } => {
                 // Whatever is under way dies with it.
                 self.stage.kill()?;
-                self.pass(at_ms, true)?;
+                if let Some(until_ms) = *until_ms {
+                    self.crowd.inbox.is_up_at(until_ms);
+                }
+                self.pass(until_ms.unwrap_or(at_ms), true)?;
                 // One after a commit is not told: which commit is which is not the marketer's business.
-                self.seen.note(at_ms, "process", "was killed, lost what was not synced, and started again");
+                let again =
+                    until_ms.map_or_else(String::new, |until_ms| format!(" at {}", self.scenario.show(until_ms)));
+                let what = format!("was killed, lost what was not synced, and started again{again}");
+                self.seen.note(at_ms, "process", &what);
                 Ok(())
             }
             Action::Expect(_) => Ok(()),

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use impresario_agents::vocabulary::{
-    EventKind, Identifier, IdentifierKind, MessageSent, Millis, ProfileChanged, ProfileId, ProfileMerged,
-    ProfileParted, ReceiptCame, Tracked,
+    Delivered, EventKind, Identifier, IdentifierKind, MessageReturned, MessageSent, Millis, ProfileChanged, ProfileId,
+    ProfileMerged, ProfileParted, ReceiptCame, Tracked,
 };
 use impresario_runtime::{
     DeadLetter, Topic,
@@ -193,6 +193,21 @@ impl Seen {
             return Ok(());
         }
         let topic = journal.name_of(entry.topic);
+        if topic == MessageReturned::NAME {
+            let returned: &MessageReturned = entry.decode(MessageReturned::VERSION)?;
+            let Facts { contacts, ledger, .. } = &mut self.facts;
+            if let Some(sent) = contacts.sent.get(&returned.id) {
+                let plan = sent.campaign.as_ref().and_then(|campaign| contacts.plans.get(campaign));
+                ledger.returned(sent, plan);
+            }
+        }
+        if topic == Delivered::NAME {
+            let delivered: &Delivered = entry.decode(Delivered::VERSION)?;
+            let Facts { contacts, ledger, .. } = &mut self.facts;
+            if let Some(sent) = contacts.sent.get(&delivered.id).filter(|_| delivered.failed.is_some()) {
+                ledger.reached_nobody(sent);
+            }
+        }
         if let Some(told) = self.facts.contacts.take(&topic, entry)? {
             self.contact(&topic, entry, told)?;
             return Ok(());

@@ -7,7 +7,7 @@ use impresario_agents::{
     vocabulary::{Deliver, Millis, ProfileChanged},
 };
 use impresario_runtime::{
-    Driver, RunSeed, RuntimeError, RuntimeLimits, Topic,
+    Driver, EffectCall, RunSeed, RuntimeError, RuntimeLimits, Topic,
     store::{Engine, Entry, Journal, JournalLimits, MemoryEngine, SledEngine, SledOptions, StoreError},
 };
 use parking_lot::Mutex;
@@ -171,10 +171,14 @@ impl Stage {
             let journal = Journal::open(engine, JournalLimits::default())?;
             let breaker = Arc::clone(&self.plan.breaker);
             let limits = if self.plan.tight { tight() } else { RuntimeLimits::default() };
-            let inbox = Arc::clone(&self.plan.inbox);
+            let (inbox, kept) = (Arc::clone(&self.plan.inbox), Arc::clone(&journal));
             let troupe = (self.plan.casting)(self.plan.workers)
                 .limits(limits)
-                .effect(move |message: Deliver, _| std::future::ready(Ok(inbox.deliver(message))))
+                .effect(move |message: Deliver, call: EffectCall| {
+                    let chunk = kept.chunk(call.id.seq).ok().flatten();
+                    let let_through_ms = chunk.and_then(|chunk| Some(chunk.get(call.id.seq)?.at_ms));
+                    std::future::ready(Ok(inbox.deliver(message, let_through_ms.unwrap_or(Millis::MAX))))
+                })
                 .disturbed(move |journal, agent, entry| breaker.disturb(journal, agent, entry));
             // Time stands where the journal ends; or it went on, and what was due since then comes first,
             // each at its instant.

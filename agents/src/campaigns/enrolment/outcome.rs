@@ -11,8 +11,8 @@ use super::{
 use crate::{
     campaigns::{RewardSpec, cost_of},
     vocabulary::{
-        DecisionMade, Feature, MessageSent, Millis, Outcome, PersonDescribed, ProfileChanged, ProfileId, ReceiptCame,
-        ReceiptKind, RewardObserved, Tracked, Unit,
+        DecisionMade, Feature, MessageReturned, MessageSent, Millis, Outcome, PersonDescribed, ProfileChanged,
+        ProfileId, ReceiptCame, ReceiptKind, RewardObserved, Tracked, Unit,
     },
 };
 
@@ -156,7 +156,7 @@ macro_rules! happens {
     };
 }
 
-happens!(DecisionMade, PersonDescribed, MessageSent, ReceiptCame, StandingTold);
+happens!(DecisionMade, PersonDescribed, MessageSent, MessageReturned, ReceiptCame, StandingTold);
 
 impl Happening for DecisionMade {
     fn profile(&self) -> ProfileId {
@@ -242,6 +242,26 @@ impl Happening for MessageSent {
             if open.messages.len() < MESSAGES_MAX {
                 open.messages.push(self.id);
             }
+        }
+        Ok(())
+    }
+}
+
+impl Happening for MessageReturned {
+    fn profile(&self) -> ProfileId {
+        self.profile
+    }
+
+    fn concerns(&self, person: &Person) -> bool {
+        person.open.iter().any(|open| open.messages.contains(&self.id))
+    }
+
+    fn happen(&self, person: &mut Person, plans: &Plans, _: (u64, Millis)) -> Result<(), AgentError> {
+        for open in person.open.iter_mut().filter(|open| open.messages.contains(&self.id)) {
+            let cost = plans.campaigns.get(&open.campaign).map_or(0, |standing| cost_of(&standing.plan, self.channel));
+            open.messages.retain(|id| *id != self.id);
+            open.outcome.sent = !open.messages.is_empty();
+            open.outcome.cost_micros = open.outcome.cost_micros.saturating_sub(cost);
         }
         Ok(())
     }

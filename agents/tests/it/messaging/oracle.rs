@@ -11,8 +11,7 @@ use impresario_agents::{
     suppression::{AddressHash, AddressSuppressed, SuppressionLifted},
     vocabulary::{
         Channel, Contact, ContactChanged, DecisionMade, Deliver, Identifier, IdentifierKind, MarketingFreed,
-        MarketingHeld, MessageClass, MessageId, MessageRequested, MessageSent, Millis, ProfileId, ProfileMerged,
-        ProfileParted, ReceiptCame, ReceiptKind, SendingResumed, SendingStopped, StopScope,
+        MarketingHeld, MessageClass, MessageId, MessageRequested, MessageReturned, MessageSent, Millis, ProfileId, ProfileMerged, ProfileParted, ReceiptCame, ReceiptKind, SendingResumed, SendingStopped, StopScope,
     },
 };
 use impresario_runtime::{
@@ -43,6 +42,7 @@ enum Word {
     Lifted(SuppressionLifted),
     Requested(MessageRequested),
     Decided(DecisionMade),
+    Returned(MessageReturned),
 }
 
 fn read<T: Topic + Clone>(journal: &Journal, entry: &Entry) -> Option<T> {
@@ -56,7 +56,7 @@ fn word(journal: &Journal, entry: &Entry) -> Option<Word> {
         };
     }
     first!(Contact, Merged, Receipt, Confirmed, Held, Freed, Stopped, Resumed, Policy, Started, Ended);
-    first!(Template, Suppressed, Lifted, Requested, Decided, Parted);
+    first!(Template, Suppressed, Lifted, Requested, Decided, Returned, Parted);
     None
 }
 
@@ -79,7 +79,7 @@ struct Person {
     barred: BTreeMap<String, Millis>,
     confirmed: BTreeSet<Box<str>>,
     held: bool,
-    sent: Vec<(Millis, Channel, Option<Box<str>>)>,
+    sent: Vec<(MessageId, Millis, Channel, Option<Box<str>>)>,
 }
 
 impl Person {
@@ -177,6 +177,10 @@ impl Oracle {
             Word::Template(defined) => drop(self.templates.insert(defined.id.clone(), defined)),
             Word::Suppressed(suppressed) => drop(self.suppressed.insert(suppressed.address)),
             Word::Lifted(lifted) => drop(self.suppressed.remove(&lifted.address)),
+            // Its channel has not acted: it is as if it had not been sent.
+            Word::Returned(returned) => {
+                self.person(returned.profile).sent.retain(|(id, ..)| *id != returned.id);
+            }
             Word::Requested(asked) => {
                 let topic = asked.topic.or_else(|| self.topic_of(asked.campaign.as_deref()));
                 let MessageRequested { profile, class, at_ms, .. } = asked;
@@ -252,7 +256,7 @@ impl Oracle {
     }
 
     /// What is against a message that was sent.
-    fn against(&mut self, sent: &MessageSent, at_ms: Millis, to: Option<&str>) -> Vec<String> {
+    fn against(&mut self, sent: &MessageSent, at_ms: Millis, (to, left): (Option<&str>, bool)) -> Vec<String> {
         let who = self.who(sent.profile);
         let mut found = Vec::new();
         let wish = self
@@ -296,7 +300,7 @@ impl Oracle {
         let confirmed = granted.is_empty() || granted.iter().any(|of| person.confirmed.contains(of.as_str()));
         say(!owed && policy.double_opt_in.contains(&sent.channel) && !confirmed, "consent is not confirmed");
         let theirs = |to: &str| person.contacts().flat_map(|contact| &contact.addresses).any(|a| *a.value == *to);
-        say(to.is_none_or(|to| !theirs(to)), "the address is not theirs");
+        say(left && to.is_none_or(|to| !theirs(to)), "the address is not theirs");
         say(
             to.and_then(|to| hash_of(sent.channel, to)).is_some_and(|hash| self.suppressed.contains(&hash)),
             "suppressed",
@@ -310,12 +314,12 @@ impl Oracle {
                         && cap.topic.as_deref().is_none_or(|topic| Some(topic) == of)
                 };
                 let since_ms = at_ms - cap.within_ms;
-                let before = person.sent.iter().filter(|(sent_ms, ..)| *sent_ms > since_ms);
-                let before = before.filter(|(_, channel, topic)| of(*channel, topic.as_deref())).count();
+                let before = person.sent.iter().filter(|(_, sent_ms, ..)| *sent_ms > since_ms);
+                let before = before.filter(|(_, _, channel, topic)| of(*channel, topic.as_deref())).count();
                 let full = of(sent.channel, topic.as_deref()) && before as u64 >= u64::from(cap.at_most);
                 say(full, &format!("a cap: {cap:?}, {before} before"));
             }
-            self.person(who).sent.push((at_ms, sent.channel, topic));
+            self.person(who).sent.push((sent.id, at_ms, sent.channel, topic));
         }
         found
     }
@@ -351,13 +355,17 @@ pub(super) fn violations(driver: &Driver, delivered: &[Deliver]) -> Vec<String> 
     let (mut words, mut sends) = (Vec::new(), BTreeMap::<Seq, Vec<(Millis, MessageSent)>>::new());
     // What was on its way from one person to the one they have become counts from when it is there.
     let ways = ["message.forwarded", "messaging.state.moved"].map(|name| journal.known_name(name));
-    let mut forwarded = BTreeMap::new();
+    let (mut forwarded, mut returns) = (BTreeMap::new(), BTreeMap::<MessageId, usize>::new());
     each_entry::<StoreError>(journal, 1, |entry| {
         if ways.contains(&Some(entry.topic)) {
             forwarded.insert(entry.cause, (entry.seq, entry.at_ms));
         }
         if let Some(sent) = read::<MessageSent>(journal, entry) {
             sends.entry(entry.cause).or_default().push((entry.at_ms, sent));
+        } else if let Some(returned) = read::<MessageReturned>(journal, entry) {
+            *returns.entry(returned.id).or_default() += 1;
+            // It is so from when it was heard of.
+            words.push((entry.cause, entry.at_ms, Word::Returned(returned)));
         } else if let Some(word) = word(journal, entry) {
             words.push((entry.seq, entry.at_ms, word));
         }
@@ -390,17 +398,24 @@ pub(super) fn violations(driver: &Driver, delivered: &[Deliver]) -> Vec<String> 
             found.push(format!("{}: delivered twice", deliver.id));
         }
     }
-    let (mut oracle, mut seen) = (Oracle::default(), BTreeSet::new());
+    let (mut oracle, mut seen) = (Oracle::default(), BTreeMap::<MessageId, usize>::new());
+    let mut returned = BTreeMap::<MessageId, usize>::new();
     for seq in 1..=journal.head() {
         for (at_ms, word) in heard.remove(&seq).unwrap_or_default() {
+            if let Word::Returned(MessageReturned { id, .. }) = &word {
+                *returned.entry(*id).or_default() += 1;
+            }
             oracle.hear(seq, at_ms, word);
         }
         for (at_ms, sent) in sends.remove(&seq).unwrap_or_default() {
-            if !seen.insert(sent.id) {
+            let times = seen.entry(sent.id).or_default();
+            *times += 1;
+            if *times > returned.get(&sent.id).copied().unwrap_or_default() + 1 {
                 found.push(format!("{}: sent twice", sent.id));
             }
+            let left = *times > returns.get(&sent.id).copied().unwrap_or_default();
             let to = delivered.iter().find(|deliver| deliver.id == sent.id).map(|deliver| &*deliver.address);
-            let against = oracle.against(&sent, at_ms, to);
+            let against = oracle.against(&sent, at_ms, (to, left));
             found.extend(against.into_iter().map(|what| format!("{} at entry {seq}: {what}", sent.id)));
         }
     }

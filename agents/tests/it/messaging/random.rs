@@ -13,12 +13,13 @@ use impresario_agents::{
     messaging::ConsentConfirmed,
     troupe,
     vocabulary::{
-        Arm, Channel, DecisionId, DecisionMade, Deliver, Delivered, Group, IdentifierKind, MarketingFreed,
-        MarketingHeld, MessageClass, MessageHeld, MessageId, MessageRefused, MessageSent, MessageWithdrawn, Millis,
-        ProfileId, ReceiptCame, ReceiptKind, Reserved, SendingResumed, SendingStopped, StopScope,
+        Arm, Channel, DecisionId, DecisionMade, Deliver, Delivered, Group, HeldBack, IdentifierKind, MarketingFreed,
+        MarketingHeld, MessageClass, MessageHeld, MessageId, MessageRefused, MessageReturned, MessageSent,
+        MessageWithdrawn, Millis, ProfileId, ReceiptCame, ReceiptKind, Refusal, Reserved, SendingResumed,
+        SendingStopped, StopScope,
     },
 };
-use impresario_runtime::{Driver, Topic, Troupe};
+use impresario_runtime::{Driver, EffectCall, Topic, Troupe};
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 
@@ -62,8 +63,9 @@ const NIGHTS: [(&str, &str); 6] = [
 ];
 
 /// What a message may come to, and by which guard.
-const GUARDS: [&str; 11] = [
+const GUARDS: [&str; 12] = [
     "sent",
+    "returned",
     "stopped",
     "autonomy",
     "late",
@@ -201,7 +203,27 @@ pub(super) fn recording(workers: usize, outbox: &Outbox) -> Troupe {
     troupe(workers).effect(move |deliver: Deliver, _| {
         outbox.lock().unwrap().push(deliver.clone());
         let Deliver { id, profile, campaign, channel, .. } = deliver;
-        async move { Ok(Delivered { id, profile, campaign, channel, failed: None }) }
+        async move { Ok(Delivered { id, profile, campaign, channel, failed: None, held: None }) }
+    })
+}
+
+/// A channel that gives some messages back, whichever attempt it is: to be checked at once, or too late for any.
+fn giving_back(workers: usize, outbox: &Outbox) -> Troupe {
+    let outbox = Arc::clone(outbox);
+    troupe(workers).effect(move |deliver: Deliver, call: EffectCall| {
+        let chance = blake3::hash(&[deliver.id.0.to_le_bytes(), call.id.seq.to_le_bytes()].concat()).as_bytes()[0];
+        let until_ms = match chance {
+            0..64 => Some(0),
+            64..72 => Some(4_000_000_000_000),
+            _ => None,
+        };
+        let by = Refusal { guard: "late".into(), why: "test".into() };
+        let held = until_ms.map(|until_ms| HeldBack { until_ms, by });
+        if held.is_none() {
+            outbox.lock().unwrap().push(deliver.clone());
+        }
+        let Deliver { id, profile, campaign, channel, .. } = deliver;
+        async move { Ok(Delivered { id, profile, campaign, channel, failed: None, held }) }
     })
 }
 
@@ -236,7 +258,7 @@ impl Stage {
     fn new(workers: usize, evening: usize, rotate: usize) -> Self {
         let outbox = Outbox::default();
         let now_ms = EVENINGS[evening].parse::<jiff::Timestamp>().unwrap().as_millisecond();
-        let mut driver = Driver::start(journal(), recording(workers, &outbox), SEED, now_ms).unwrap();
+        let mut driver = Driver::start(journal(), giving_back(workers, &outbox), SEED, now_ms).unwrap();
         driver.rotate(rotate);
         let mut stage = Self { driver: Some(driver), workers, number: 0, plan: 0, outbox };
         stage.say(template("hello", false, false));
@@ -425,7 +447,7 @@ impl Stage {
                 } else {
                     driver.stop().unwrap();
                 }
-                let troupe = recording(self.workers, &self.outbox);
+                let troupe = giving_back(self.workers, &self.outbox);
                 self.driver = Some(Driver::start(journal, troupe, SEED, now_ms).unwrap());
             }
             Next::Wait { minutes } => self.driver().advance_to(now_ms + minutes * 60_000).unwrap(),
@@ -450,7 +472,8 @@ fn histories(cases: u32) {
         let refused = said::<MessageRefused>(stage.driver()).into_iter().map(|refused| refused.by.guard);
         let held = said::<MessageHeld>(stage.driver()).into_iter().map(|held| held.by.guard);
         let sent = said::<MessageSent>(stage.driver()).into_iter().map(|_| "sent".into());
-        refused.chain(held).chain(sent).for_each(|guard| *spoke.entry(guard).or_default() += 1);
+        let returned = said::<MessageReturned>(stage.driver()).into_iter().map(|_| "returned".into());
+        refused.chain(held).chain(sent).chain(returned).for_each(|guard| *spoke.entry(guard).or_default() += 1);
         Ok(())
     });
     ran.unwrap();

@@ -23,7 +23,7 @@ pub(super) const NOON: Millis = START + 12 * HOUR_MS;
 pub(super) fn delivering(workers: usize) -> impresario_runtime::Troupe {
     troupe(workers).effect(|deliver: Deliver, _| async move {
         let Deliver { id, profile, campaign, channel, .. } = deliver;
-        Ok(Delivered { id, profile, campaign, channel, failed: None })
+        Ok(Delivered { id, profile, campaign, channel, failed: None, held: None })
     })
 }
 

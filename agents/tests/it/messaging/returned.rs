@@ -1,0 +1,200 @@
+//! What a channel gives back because it came too late: it is checked again from the beginning, and goes once.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicI64, Ordering},
+};
+
+use impresario_agents::{
+    analytics::Analytics,
+    campaigns::{DecisionSettled, Decisions},
+    gate::{LATE_MAX_MS, is_late},
+    messaging::{Fate, Messaging},
+    segmentation::{Reason, SegmentEntered, Trigger},
+    troupe,
+    vocabulary::{
+        Arm, Channel, DecisionId, DecisionMade, Deliver, Delivered, Group, HeldBack, MessageId, MessageRefused,
+        MessageReturned, MessageSent, Millis, Outcome, ProfileId, Refusal, Reserved, RewardObserved,
+    },
+};
+use impresario_runtime::{
+    Driver, EffectCall, Troupe,
+    store::{Journal, Seq},
+};
+use serde_json::Value;
+
+use super::stage::{HOUR_MS, NOON, anna, on, plan, request};
+use crate::support::{journal, said};
+
+const SEED: [u8; 32] = [7; 32];
+
+/// The channel of a shop whose server has been down: its present is later than the journal's.
+#[derive(Clone, Default)]
+struct Post {
+    present_ms: Arc<AtomicI64>,
+    out: Arc<Mutex<Vec<(Millis, MessageId)>>>,
+}
+
+impl Post {
+    fn troupe(&self, journal: &Arc<Journal>) -> Troupe {
+        let (post, journal) = (self.clone(), Arc::clone(journal));
+        troupe(2).effect(move |deliver: Deliver, call: EffectCall| {
+            let Deliver { id, profile, campaign, channel, class, .. } = deliver;
+            let chunk = journal.chunk(call.id.seq).unwrap().unwrap();
+            let let_through_ms = chunk.get(call.id.seq).unwrap().at_ms;
+            let present_ms = post.present_ms.load(Ordering::Relaxed);
+            let by = Refusal { guard: "late".into(), why: "test".into() };
+            let late = is_late(class, let_through_ms, present_ms);
+            let held = late.then_some(HeldBack { until_ms: present_ms, by });
+            if held.is_none() {
+                post.out.lock().unwrap().push((let_through_ms, id));
+            }
+            async move { Ok(Delivered { id, profile, campaign, channel, failed: None, held }) }
+        })
+    }
+
+    /// The server was down until now.
+    fn up(&self, journal: &Arc<Journal>, now_ms: Millis) -> Driver {
+        self.present_ms.store(now_ms, Ordering::Relaxed);
+        let mut driver = Driver::start(Arc::clone(journal), self.troupe(journal), SEED, now_ms).unwrap();
+        driver.settle().unwrap();
+        driver
+    }
+
+    fn hours(&self) -> Vec<Millis> {
+        self.out.lock().unwrap().iter().map(|(at_ms, _)| (at_ms - NOON) / HOUR_MS).collect()
+    }
+}
+
+fn decision(profile: ProfileId, plan: Seq, at_ms: Millis) -> DecisionMade {
+    let arm = Arm { template: "hello".into(), offer: None, channel: Channel::Sms, hour: None };
+    DecisionMade {
+        // Beside those that the campaign makes itself.
+        id: DecisionId::of(profile, "win-back", 77),
+        campaign: "win-back".into(),
+        profile,
+        group: Group::Policy,
+        arm: Some(arm),
+        withheld: None,
+        chosen: 1,
+        propensity: 1.0,
+        candidates: vec![(1, 1.0)],
+        features: Vec::new(),
+        model: "".into(),
+        explored: false,
+        plan,
+        at_ms,
+        context: Value::Null,
+        reserved: Reserved { messages: 1, people: 1, cost_micros: 5, discount_micros: 0 },
+    }
+}
+
+fn outcome(driver: &Driver, id: DecisionId) -> Outcome {
+    said::<RewardObserved>(driver).into_iter().find(|observed| observed.id == id).unwrap().outcome
+}
+
+#[test]
+fn what_is_overdue_is_held_to_the_same_rules_at_the_present_and_goes_once() {
+    let journal = journal();
+    let mut driver = on(&journal, NOON);
+    let profile = anna(&mut driver);
+    for (name, hour) in [("one", 0), ("two", 1), ("three", 2)] {
+        driver.say(request(profile, name, Channel::Sms, NOON + hour * HOUR_MS)).unwrap();
+    }
+    driver.settle().unwrap();
+    driver.stop().unwrap();
+    // Up again at half past nine in the evening: as of then both were let through, and quiet hours have begun.
+    let post = Post::default();
+    let mut driver = post.up(&journal, NOON + 9 * HOUR_MS + HOUR_MS / 2);
+    assert_eq!((post.hours(), said::<MessageReturned>(&driver).len()), (vec![], 2));
+    driver.advance_to(NOON + 48 * HOUR_MS).unwrap();
+    // Two a day are the cap: the one at noon counts, none counts itself, and the third waits.
+    post.present_ms.store(0, Ordering::Relaxed);
+    assert_eq!(post.hours(), [20, 24]);
+    let of = |name: &str| {
+        let id = MessageId::of(name.as_bytes(), 0);
+        (
+            said::<MessageSent>(&driver).into_iter().filter(|sent| sent.id == id).count(),
+            said::<MessageReturned>(&driver).into_iter().filter(|returned| returned.id == id).count(),
+        )
+    };
+    assert_eq!([of("one"), of("two"), of("three")], [(1, 0), (2, 1), (2, 1)]);
+    assert_eq!(said::<MessageRefused>(&driver), []);
+    let kept = driver.read::<Messaging, _>(&profile, |reading| reading.get(&profile).unwrap().cloned());
+    let kept = kept.unwrap().unwrap();
+    assert_eq!((kept.sent.len(), kept.pending.len()), (3, 0));
+    let letter = kept.letters.iter().find(|letter| letter.id == MessageId::of(b"two", 0)).unwrap();
+    assert_eq!(letter.sent_ms(), Some(NOON + 20 * HOUR_MS));
+    assert!(letter.fates.iter().any(|(_, fate)| matches!(fate, Fate::Held { by, .. } if &*by.guard == "late")));
+}
+
+#[test]
+fn a_little_late_is_not_overdue() {
+    let journal = journal();
+    let mut driver = on(&journal, NOON);
+    let profile = anna(&mut driver);
+    driver.say(request(profile, "one", Channel::Sms, NOON + HOUR_MS)).unwrap();
+    driver.settle().unwrap();
+    driver.stop().unwrap();
+    let post = Post::default();
+    let driver = post.up(&journal, NOON + HOUR_MS + LATE_MAX_MS);
+    assert_eq!((post.hours(), said::<MessageReturned>(&driver)), (vec![1], vec![]));
+}
+
+#[test]
+fn overdue_beyond_its_time_it_is_refused_as_late_and_everybody_who_counted_it_takes_it_back() {
+    let journal = journal();
+    let mut driver = on(&journal, NOON);
+    let profile = anna(&mut driver);
+    let started = driver.say(plan("win-back", 0.0)).unwrap();
+    let reason = Reason { by: Trigger::Event, because: "".into() };
+    driver.say(SegmentEntered { segment: "win-back".into(), profile, reason }).unwrap();
+    driver.settle().unwrap();
+    let made = decision(profile, started.first, NOON + HOUR_MS);
+    driver.say(made.clone()).unwrap();
+    driver.settle().unwrap();
+    driver.stop().unwrap();
+    let post = Post::default();
+    let mut driver = post.up(&journal, NOON + 9 * 24 * HOUR_MS);
+    assert_eq!((post.hours(), said::<MessageSent>(&driver).len()), (vec![], 1));
+    let refused = said::<MessageRefused>(&driver);
+    assert_eq!(refused.iter().map(|refused| &*refused.by.guard).collect::<Vec<_>>(), ["late"]);
+    let settled: Vec<_> = said::<DecisionSettled>(&driver)
+        .into_iter()
+        .map(|settled| (settled.sent, settled.returned, settled.reserved.messages, settled.reserved.people))
+        .collect();
+    // Whoever was counted among its people stays counted.
+    assert_eq!(settled, [(true, false, 1, 1), (false, true, 1, 1), (false, false, 1, 0)]);
+    let record = driver.read::<Decisions, _>(&made.id, |reading| reading.get(&made.id).unwrap().cloned());
+    assert!(!record.unwrap().unwrap().sent);
+    assert!(!outcome(&driver, made.id).sent);
+    let key = "win-back".to_owned();
+    let report = driver.read::<Analytics, _>(&key, |reading| reading.get(&key).unwrap().cloned()).unwrap().unwrap();
+    let row = report.channels.iter().find(|row| row.channel == Channel::Sms).unwrap();
+    assert_eq!((row.sent, row.returned, row.delivered, row.refused.get("late")), (0, 1, 0, Some(&1)));
+}
+
+#[test]
+fn a_campaign_counts_what_went_late_as_one() {
+    let journal = journal();
+    let mut driver = on(&journal, NOON);
+    let profile = anna(&mut driver);
+    let started = driver.say(plan("win-back", 0.0)).unwrap();
+    let reason = Reason { by: Trigger::Event, because: "".into() };
+    driver.say(SegmentEntered { segment: "win-back".into(), profile, reason }).unwrap();
+    driver.settle().unwrap();
+    driver.say(decision(profile, started.first, NOON + HOUR_MS)).unwrap();
+    driver.settle().unwrap();
+    driver.stop().unwrap();
+    let post = Post::default();
+    let mut driver = post.up(&journal, NOON + 4 * HOUR_MS);
+    assert_eq!(post.hours(), [4]);
+    driver.advance_to(NOON + 48 * HOUR_MS).unwrap();
+    let settled: Vec<_> = said::<DecisionSettled>(&driver).into_iter().map(|settled| settled.sent).collect();
+    assert_eq!(settled, [true, false, true]);
+    assert!(outcome(&driver, DecisionId::of(profile, "win-back", 77)).sent);
+    let key = "win-back".to_owned();
+    let report = driver.read::<Analytics, _>(&key, |reading| reading.get(&key).unwrap().cloned()).unwrap().unwrap();
+    let row = report.channels.iter().find(|row| row.channel == Channel::Sms).unwrap();
+    assert_eq!((row.sent, row.returned, row.delivered), (1, 1, 1));
+}
