@@ -87,13 +87,23 @@ impl Bounds {
     }
 }
 
+/// What one message takes of `plan`'s bounds; somebody who was reached before counts among its people already.
+pub(super) fn wanted(plan: &Plan, channel: Channel, offer: Option<&str>, reached_before: bool) -> Reserved {
+    Reserved {
+        messages: 1,
+        people: u64::from(!reached_before),
+        cost_micros: cost_of(plan, channel),
+        discount_micros: discount_of(plan, offer),
+    }
+}
+
 /// What one message by `channel` costs under `plan`, millionths.
 pub fn cost_of(plan: &Plan, channel: Channel) -> i64 {
     plan.costs_micros.iter().find(|(known, _)| *known == channel).map_or(0, |(_, cost)| *cost)
 }
 
 /// What an offer gives away under `plan` at most, millionths.
-pub(super) fn discount_of(plan: &Plan, offer: Option<&str>) -> i64 {
+fn discount_of(plan: &Plan, offer: Option<&str>) -> i64 {
     let known = |offer: &str| plan.discounts_micros.iter().find(|(known, _)| **known == *offer).map(|(_, most)| *most);
     offer.and_then(known).unwrap_or(0)
 }

@@ -5,14 +5,14 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{
     Autonomy, Plan, Strategy,
-    bounds::{cost_of, discount_of},
+    bounds::wanted,
     choose::{Candidates, chance, draw, evenly},
     moments::PersonClock,
     state::Campaign,
 };
 use crate::{
     models::policy::{Choice, PolicyError},
-    vocabulary::{Arm, DecisionMade, DecisionRequested, Group, Millis, Refusal, Reserved},
+    vocabulary::{DecisionMade, DecisionRequested, Group, Millis, Refusal, Reserved},
 };
 
 /// An arm that may be chosen: its number, when it would be done, what it takes of the bounds.
@@ -24,15 +24,6 @@ struct Eligible {
 
 fn refusal(guard: &str, why: impl Into<Box<str>>) -> Refusal {
     Refusal { guard: guard.into(), why: why.into() }
-}
-
-fn wanted(plan: &Plan, arm: &Arm, asked: &DecisionRequested) -> Reserved {
-    Reserved {
-        messages: 1,
-        people: u64::from(!asked.reached_before),
-        cost_micros: cost_of(plan, arm.channel),
-        discount_micros: discount_of(plan, arm.offer.as_deref()),
-    }
 }
 
 /// The arms that may be chosen, or why there is none.
@@ -50,7 +41,7 @@ fn eligible(
             refused = refused.or_else(|| verdict.refused.clone());
             continue;
         };
-        let wanted = wanted(plan, arm, asked);
+        let wanted = wanted(plan, arm.channel, arm.offer.as_deref(), asked.reached_before);
         match campaign.bounds.fits(plan, &wanted) {
             Ok(()) => found.push(Eligible { arm: number, at_ms, wanted }),
             // What the campaign itself may not do any more goes before what a person's channel may not.

@@ -131,7 +131,15 @@ impl On<MessageSent> for Decisions {
         step: &mut Step<'_>,
     ) -> Result<(), AgentError> {
         let of = (event.decision.unwrap_or_default(), event.profile, &event.campaign);
+        let taken = record.reserved.people;
         record.settle(of, event.id, true, step);
+        if let Some(campaign) = event.campaign.clone().filter(|_| event.reached_before && taken > 0) {
+            // Something else of the campaign went to them meanwhile: they were counted twice.
+            record.spent.people = 0;
+            let reserved = Reserved { people: taken, ..Reserved::default() };
+            let (id, profile, plan) = (event.decision.unwrap_or_default(), event.profile, record.plan);
+            step.publish(DecisionSettled { id, campaign, profile, plan, sent: false, reserved, returned: false });
+        }
         Ok(())
     }
 }

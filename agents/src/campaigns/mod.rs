@@ -21,5 +21,6 @@ pub use decisions::{DecisionRecord, DecisionSettled, Decisions};
 pub use enrolment::Enrolment;
 pub use state::{Campaign, Stop, Tally};
 pub use topics::{
-    Autonomy, Budget, CampaignEnded, CampaignStarted, DecisionWanted, Plan, PlanTrigger, RewardSpec, Strategy,
+    Autonomy, Budget, CampaignEnded, CampaignStarted, DecisionWanted, Plan, PlanTrigger, RewardSpec, SpendAnswered,
+    SpendAsked, SpendSettled, Strategy,
 };

@@ -1,9 +1,9 @@
 //! What is said of campaigns on the journal.
 
-use impresario_runtime::{AgentKey, SubjectId, Topic};
+use impresario_runtime::{AgentKey, SubjectId, Topic, store::Seq};
 use serde::{Deserialize, Serialize};
 
-use crate::vocabulary::{Arm, Channel, Millis, ProfileId};
+use crate::vocabulary::{Arm, Channel, MessageId, Millis, ProfileId, Refusal, Reserved};
 
 /// How far a campaign may go by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -179,3 +179,98 @@ impl Topic for DecisionWanted {
         Some(self.profile.into())
     }
 }
+
+/// A message for a campaign that comes of none of its decisions (a journey's step, a program's) may go as far as
+/// the gate is concerned: the campaign is asked to set aside what it takes of its bounds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpendAsked {
+    /// Which message.
+    pub message: MessageId,
+    /// Of which campaign.
+    pub campaign: Box<str>,
+    /// To whom.
+    pub profile: ProfileId,
+    /// By which channel.
+    pub channel: Channel,
+    /// The offer in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<Box<str>>,
+    /// Whether something of the campaign was sent to them before: then they count among its people already.
+    #[serde(default)]
+    pub reached_before: bool,
+}
+
+/// What a campaign says of it: what is set aside, or why nothing is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpendAnswered {
+    /// Which message.
+    pub message: MessageId,
+    /// Of which campaign.
+    pub campaign: Box<str>,
+    /// To whom.
+    pub profile: ProfileId,
+    /// The plan in force.
+    pub plan: Seq,
+    /// What is set aside.
+    #[serde(default, skip_serializing_if = "Reserved::is_nothing")]
+    pub reserved: Reserved,
+    /// Why nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refusal>,
+}
+
+impl Topic for SpendAnswered {
+    const NAME: &'static str = "campaign.spend.answered";
+
+    fn partition(&self) -> Option<u16> {
+        Some(self.profile.partition())
+    }
+
+    fn subject(&self) -> Option<SubjectId> {
+        Some(self.profile.into())
+    }
+}
+
+/// What was set aside for such a message is spent, or given back, or on its way again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpendSettled {
+    /// Which message.
+    pub message: MessageId,
+    /// Of which campaign.
+    pub campaign: Box<str>,
+    /// To whom.
+    pub profile: ProfileId,
+    /// As [`SpendAnswered::plan`].
+    pub plan: Seq,
+    /// Whether it was sent.
+    pub sent: bool,
+    /// It had been sent, and its channel gave it back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub returned: bool,
+    /// What it is about of what was set aside.
+    pub reserved: Reserved,
+}
+
+macro_rules! of_campaign {
+    ($topic:ident, $name:literal) => {
+        impl Topic for $topic {
+            const NAME: &'static str = $name;
+
+            fn partition(&self) -> Option<u16> {
+                Some(AgentKey::partition(&self.campaign.to_string()))
+            }
+
+            fn subject(&self) -> Option<SubjectId> {
+                Some(self.profile.into())
+            }
+
+            /// That something was set aside or spent tells nothing of whom it was for.
+            fn remainder(&self) -> Option<Self> {
+                Some(Self { message: MessageId(0), profile: ProfileId(0), ..self.clone() })
+            }
+        }
+    };
+}
+
+of_campaign!(SpendAsked, "campaign.spend.asked");
+of_campaign!(SpendSettled, "campaign.spend.settled");

@@ -4,12 +4,14 @@
 //! by the [`gate`](crate::gate) then, is filled in with what `profiles` tells at that instant, checked again, and
 //! only then said to be sent, together with the effect that delivers it. What must wait is held by a durable
 //! timer and checked from the beginning when its time has come; what is held by a stop, when sending is resumed.
+//! So is what its channel gives back. What a message takes of its campaign's bounds is set aside before it goes.
 
 mod history;
 mod person;
 mod receipts;
 mod routing;
 mod send;
+mod spend;
 mod topics;
 mod weave;
 
@@ -18,11 +20,12 @@ use serde::{Deserialize, Serialize};
 
 pub use history::{Fate, Letter};
 pub use person::{Correspondent, Pending};
+pub use spend::Spend;
 pub use topics::ConsentConfirmed;
 
 use self::topics::{MessageDue, MessagingForwarded, ResumePage};
 use crate::{
-    campaigns::{CampaignEnded, CampaignStarted},
+    campaigns::{CampaignEnded, CampaignStarted, SpendAnswered},
     content::{Catalog, OfferDefined, OfferRemoved, TemplateDefined, TemplateRemoved},
     gate::{GatePolicySet, House, Running, check_policy},
     suppression::{AddressSuppressed, SuppressionLifted},
@@ -68,6 +71,7 @@ impl Agent for Messaging {
         routes.on_many::<MessageWithdrawn>();
         routes.on_many::<MessageDue>();
         routes.on_many::<PersonTold>();
+        routes.on_many::<SpendAnswered>();
         routes.on_many::<Delivered>();
         routes.on_many::<ReceiptCame>();
         routes.on_many::<ConsentConfirmed>();

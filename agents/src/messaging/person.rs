@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use impresario_runtime::store::{Seq, TimerKey};
 use serde::{Deserialize, Serialize};
 
-use super::history::Letters;
+use super::{history::Letters, spend::Spend};
 use crate::{
     gate::{Circumstances, Contacted, Ledger},
     parting::OfPerson,
@@ -41,6 +41,9 @@ pub struct Pending {
     /// Taken back by whoever had asked for it while its channel had it, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) withdrawn: Option<Box<str>>,
+    /// What its campaign has set aside for it, where no decision has.
+    #[serde(default, skip_serializing_if = "Spend::is_not_asked")]
+    pub spend: Spend,
     /// How often its channel gave it back.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub returned: u16,
@@ -48,6 +51,13 @@ pub struct Pending {
 
 fn is_zero(times: &u16) -> bool {
     *times == 0
+}
+
+impl Pending {
+    pub(super) fn new(request: MessageRequested, plan: Option<Seq>, until_ms: Millis) -> Self {
+        let (timer, stopped, asked, withdrawn, returned) = (None, false, false, None, 0);
+        Self { request, plan, until_ms, timer, stopped, asked, withdrawn, spend: Spend::NotAsked, returned }
+    }
 }
 
 /// One person, as the messaging agent knows them.
@@ -68,6 +78,9 @@ pub struct Correspondent {
     /// What was given to a channel that has not answered yet.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) leaving: Vec<Pending>,
+    /// Campaigns that something was sent for.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) reached: BTreeSet<Box<str>>,
     /// What became of the newest messages.
     pub letters: Letters,
     /// Ids of messages that were asked for.

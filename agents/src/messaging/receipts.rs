@@ -2,7 +2,12 @@
 
 use impresario_runtime::{AgentError, Step};
 
-use super::{Correspondent, Fate, person::PENDING_MAX, send};
+use super::{
+    Correspondent, Fate,
+    person::PENDING_MAX,
+    send,
+    spend::{self, Settled},
+};
 use crate::{
     suppression::{AddressSuppressed, WhySuppressed},
     vocabulary::{Delivered, HeldBack, MessageRefused, MessageReturned, ProfileId, ReceiptCame, ReceiptKind, Refusal},
@@ -47,18 +52,18 @@ pub(super) fn delivered(
     };
     pending.request.profile = profile;
     pending.returned += 1;
+    spend::settle(&mut pending, Settled::Returned, step);
     if let Some(because) = pending.withdrawn.take() {
-        person.letters.note(id, now_ms, Fate::Withdrawn(because.clone()));
-        send::refuse(person, &pending, Refusal { guard: "withdrawn".into(), why: because }, step);
+        send::withdraw(person, &mut pending, because, step);
         return Ok(());
     }
     if until_ms.max(now_ms) > pending.until_ms || pending.returned > RETURNS_MAX {
-        send::refuse(person, &pending, Refusal { guard: "late".into(), why: by.why }, step);
+        send::refuse(person, &mut pending, Refusal { guard: "late".into(), why: by.why }, step);
         return Ok(());
     }
     if person.pending.len() >= PENDING_MAX {
         let why = format!("{PENDING_MAX} messages wait for them already");
-        send::refuse(person, &pending, Refusal { guard: "cap".into(), why: why.into() }, step);
+        send::refuse(person, &mut pending, Refusal { guard: "cap".into(), why: why.into() }, step);
         return Ok(());
     }
     person.pending.push(pending);

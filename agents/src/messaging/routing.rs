@@ -3,10 +3,11 @@
 use impresario_runtime::{AgentError, Event, Keys, OnMany, Step, Topic, store::Seq};
 
 use super::{
-    Correspondent, Fate, Messaging, receipts, send,
+    Correspondent, Messaging, receipts, send, spend,
     topics::{ConsentConfirmed, Forwarded, MessageDue, MessagingForwarded, ResumePage},
 };
 use crate::{
+    campaigns::SpendAnswered,
     parting,
     vocabulary::{
         DecisionMade, Delivered, MarketingFreed, MarketingHeld, MessageRequested, MessageWithdrawn, PersonDescribed,
@@ -60,8 +61,8 @@ word!(MessageRequested, Request, |word, profile, person, step| {
     send::requested(profile, person, word.clone(), None, step)
 });
 word!(MessageWithdrawn, Withdrawn, |word, profile, person, step| {
-    if send::take_out(person, word.id, step).is_some() {
-        person.letters.note(word.id, step.now_ms(), Fate::Withdrawn(word.because.clone()));
+    if let Some(mut pending) = send::take_out(person, word.id, step) {
+        send::withdraw(person, &mut pending, word.because.clone(), step);
     } else if let Some(leaving) = person.leaving.iter_mut().find(|leaving| leaving.request.id == word.id) {
         // It may be out by now; where its channel gives it back, it is not tried again.
         leaving.withdrawn = Some(word.because.clone());
@@ -71,6 +72,7 @@ word!(MessageWithdrawn, Withdrawn, |word, profile, person, step| {
 word!(MessageDue, Due, |word, profile, person, step| send::attempt(profile, person, word.id, None, step));
 word!(PersonTold, Told, |word, profile, person, step| send::attempt(profile, person, word.message, Some(word), step));
 word!(Delivered, Delivered, |word, profile, person, step| receipts::delivered(profile, person, word, step));
+word!(SpendAnswered, Spend, |word, profile, person, step| spend::answered(profile, person, word, step));
 word!(ReceiptCame, Receipt, |word, profile, person, step| receipts::receipt(person, word, step));
 word!(ConsentConfirmed, Confirmed, |word, profile, person, step| {
     let confirmed = person.ledger.confirm(&word.of, step.now_ms());
@@ -128,6 +130,7 @@ impl OnMany<MessagingForwarded> for Messaging {
         forward!(
             Described: PersonDescribed, Decision: DecisionMade, Request: MessageRequested,
             Withdrawn: MessageWithdrawn, Due: MessageDue, Told: PersonTold, Delivered: Delivered,
+            Spend: SpendAnswered,
             Receipt: ReceiptCame, Confirmed: ConsentConfirmed, Held: MarketingHeld, Freed: MarketingFreed
         )
     }

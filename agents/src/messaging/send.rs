@@ -5,6 +5,7 @@ use impresario_runtime::{AgentError, Step, store::Seq};
 use super::{
     Common, Correspondent, Fate, Letter, Pending,
     person::PENDING_MAX,
+    spend::{self, Settled, Spend},
     topics::{MessageDue, WAITS_MS},
 };
 use crate::{
@@ -111,11 +112,10 @@ pub(super) fn requested(
     });
     let until_ms = request.until_ms.unwrap_or_else(|| request.at_ms.max(now_ms).saturating_add(WAITS_MS));
     let at_ms = request.at_ms;
-    let pending =
-        Pending { request, plan, until_ms, timer: None, stopped: false, asked: false, withdrawn: None, returned: 0 };
+    let mut pending = Pending::new(request, plan, until_ms);
     if person.pending.len() >= PENDING_MAX {
         let why = format!("{PENDING_MAX} messages wait for them already");
-        refuse(person, &pending, Refusal { guard: "cap".into(), why: why.into() }, step);
+        refuse(person, &mut pending, Refusal { guard: "cap".into(), why: why.into() }, step);
         return Ok(());
     }
     person.pending.push(pending);
@@ -189,6 +189,15 @@ pub(super) fn attempt(
             return Ok(());
         }
     };
+    match pending.spend {
+        Spend::NotAsked if spend::needs_asking(request) => {
+            spend::ask(profile, person, &pending, step);
+            return Ok(());
+        }
+        // Its answer comes here again.
+        Spend::Asked => return Ok(()),
+        Spend::NotAsked | Spend::Reserved(..) => {}
+    }
     if !answered {
         let traits = common.catalog.traits_of(&request.template);
         ask_person(profile, person, &pending, traits, step);
@@ -212,7 +221,9 @@ pub(super) fn attempt(
         Ok(rendered) => rendered,
         Err(by) => return drop_pending(person, &pending, by, step),
     };
-    if let Some(pending) = take_out(person, id, step) {
+    let reached_before = spend::reach(person, request.campaign.as_deref());
+    if let Some(mut pending) = take_out(person, id, step) {
+        spend::settle(&mut pending, Settled::Sent { reached_before }, step);
         person.leaves(pending);
     }
     if let Some(letter) = person.letters.get_mut(id) {
@@ -224,6 +235,7 @@ pub(super) fn attempt(
         let channel = request.channel;
         gate::remember(&mut person.sent, gate::Contacted { at_ms: now_ms, id, channel, topic: topic.clone() });
     }
+    let asked_campaign = spend::needs_asking(request).then(|| ["blast_radius", "budget"].map(Box::from));
     step.publish(MessageSent {
         id,
         profile,
@@ -233,8 +245,9 @@ pub(super) fn attempt(
         channel: request.channel,
         template: (request.template.clone(), rendered.version),
         offer: request.offer.clone(),
-        guards,
+        guards: guards.into_iter().chain(asked_campaign.into_iter().flatten()).collect(),
         because: request.because.clone(),
+        reached_before,
     });
     step.effect(&Deliver {
         id,
@@ -294,20 +307,33 @@ pub(super) fn take_out(person: &mut Correspondent, id: MessageId, step: &mut Ste
     Some(pending)
 }
 
-fn drop_pending(
+pub(super) fn drop_pending(
     person: &mut Correspondent,
     pending: &Pending,
     by: Refusal,
     step: &mut Step<'_>,
 ) -> Result<(), AgentError> {
     take_out(person, pending.request.id, step);
-    refuse(person, pending, by, step);
+    refuse(person, &mut pending.clone(), by, step);
     Ok(())
 }
 
-pub(super) fn refuse(person: &mut Correspondent, pending: &Pending, by: Refusal, step: &mut Step<'_>) {
+pub(super) fn refuse(person: &mut Correspondent, pending: &mut Pending, by: Refusal, step: &mut Step<'_>) {
+    person.letters.note(pending.request.id, step.now_ms(), Fate::Refused(by.clone()));
+    tell_refused(pending, by, step);
+}
+
+/// A message that was asked for is not wanted any more: who set something aside for it gets it back.
+pub(super) fn withdraw(person: &mut Correspondent, pending: &mut Pending, because: Box<str>, step: &mut Step<'_>) {
+    person.letters.note(pending.request.id, step.now_ms(), Fate::Withdrawn(because.clone()));
+    if pending.request.campaign.is_some() {
+        tell_refused(pending, Refusal { guard: "withdrawn".into(), why: because }, step);
+    }
+}
+
+fn tell_refused(pending: &mut Pending, by: Refusal, step: &mut Step<'_>) {
+    spend::settle(pending, Settled::GivenBack, step);
     let request = &pending.request;
-    person.letters.note(request.id, step.now_ms(), Fate::Refused(by.clone()));
     step.publish(MessageRefused {
         id: request.id,
         profile: request.profile,

@@ -71,6 +71,7 @@ pub(super) enum Forwarded {
     Confirmed,
     Held,
     Freed,
+    Spend,
 }
 
 /// Sending was resumed: a page of the worker's people is looked at for what was held.

@@ -2,8 +2,16 @@
 
 use impresario_runtime::Step;
 
-use super::{person::Correspondent, person::PENDING_MAX, topics::MessageDue};
-use crate::{gate, vocabulary::ProfileId};
+use super::{
+    person::{Correspondent, PENDING_MAX},
+    send,
+    spend::{self, Settled},
+    topics::MessageDue,
+};
+use crate::{
+    gate,
+    vocabulary::{ProfileId, Refusal},
+};
 
 pub(super) fn unite(profile: ProfileId, winner: &mut Correspondent, loser: Correspondent, step: &mut Step<'_>) {
     let now_ms = step.now_ms();
@@ -23,6 +31,7 @@ pub(super) fn unite(profile: ProfileId, winner: &mut Correspondent, loser: Corre
         }
     }
     gate::unite(&mut winner.sent, loser.sent);
+    winner.reached.extend(loser.reached);
     winner.letters.merge(loser.letters);
     for id in loser.ids {
         winner.is_new(id);
@@ -38,11 +47,19 @@ pub(super) fn unite(profile: ProfileId, winner: &mut Correspondent, loser: Corre
             step.cancel(timer);
         }
         let id = pending.request.id;
-        if winner.pending.iter().any(|known| known.request.id == id) || winner.pending.len() >= PENDING_MAX {
+        if winner.pending.len() >= PENDING_MAX {
+            let why = format!("{PENDING_MAX} messages wait for them already");
+            send::refuse(winner, &mut pending, Refusal { guard: "cap".into(), why: why.into() }, step);
+            continue;
+        }
+        if winner.pending.iter().any(|known| known.request.id == id) {
+            // Both had asked for it: what was set aside twice is given back once.
+            spend::settle(&mut pending, Settled::GivenBack, step);
             continue;
         }
         let leaves = winner.leaving.iter().any(|leaving| leaving.request.id == id);
         if leaves || winner.sent.iter().any(|sent| sent.id == id) {
+            spend::settle(&mut pending, Settled::GivenBack, step);
             continue;
         }
         pending.request.profile = profile;

@@ -197,6 +197,9 @@ pub struct MessageSent {
     /// What brought it about.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub because: Box<str>,
+    /// Whether something of its campaign was sent to them before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reached_before: bool,
 }
 
 counted!(MessageSent, "message.sent", id, decision);

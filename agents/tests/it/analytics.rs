@@ -139,6 +139,7 @@ fn everything_sums_to_the_journal() {
                     offer: None,
                     guards: Vec::new(),
                     because: "".into(),
+                    reached_before: false,
                 })
                 .expect("sent");
             let machine = rng.next_u64() % 2 == 0;

@@ -110,6 +110,7 @@ fn sent(driver: &mut Driver, id: MessageId, channel: Channel) {
         offer: None,
         guards: Vec::new(),
         because: "".into(),
+        reached_before: false,
     };
     driver.say(sent).unwrap();
     driver.settle().unwrap();

@@ -4,5 +4,6 @@ mod between;
 mod oracle;
 mod random;
 mod returned;
+mod spend;
 mod stage;
 mod way;

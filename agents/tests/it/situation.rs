@@ -218,6 +218,7 @@ fn texts(driver: &mut Driver, sent: u64, complained: u64) {
                 offer: None,
                 guards: Vec::new(),
                 because: "test".into(),
+                reached_before: false,
             })
             .unwrap();
     }

@@ -45,6 +45,7 @@ impl On<Tracked> for Greeter {
             offer: text("offer").map(Into::into),
             guards: vec!["consent".into()],
             because: text("because").unwrap_or("greeted").into(),
+            reached_before: false,
         });
         step.effect(&Deliver {
             id,

@@ -82,6 +82,7 @@ pub(super) fn sent(made: &DecisionMade, channel: Channel, version: Seq) -> Messa
         offer: made.arm.as_ref().and_then(|arm| arm.offer.clone()),
         guards: Vec::new(),
         because: "".into(),
+        reached_before: false,
     }
 }
 

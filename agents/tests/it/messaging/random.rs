@@ -208,7 +208,7 @@ pub(super) fn recording(workers: usize, outbox: &Outbox) -> Troupe {
 }
 
 /// A channel that gives some messages back, whichever attempt it is: to be checked at once, or too late for any.
-fn giving_back(workers: usize, outbox: &Outbox) -> Troupe {
+pub(super) fn giving_back(workers: usize, outbox: &Outbox) -> Troupe {
     let outbox = Arc::clone(outbox);
     troupe(workers).effect(move |deliver: Deliver, call: EffectCall| {
         let chance = blake3::hash(&[deliver.id.0.to_le_bytes(), call.id.seq.to_le_bytes()].concat()).as_bytes()[0];

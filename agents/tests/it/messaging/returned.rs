@@ -30,13 +30,13 @@ const SEED: [u8; 32] = [7; 32];
 
 /// The channel of a shop whose server has been down: its present is later than the journal's.
 #[derive(Clone, Default)]
-struct Post {
+pub(super) struct Post {
     present_ms: Arc<AtomicI64>,
     out: Arc<Mutex<Vec<(Millis, MessageId)>>>,
 }
 
 impl Post {
-    fn troupe(&self, journal: &Arc<Journal>) -> Troupe {
+    pub(super) fn troupe(&self, journal: &Arc<Journal>) -> Troupe {
         let (post, journal) = (self.clone(), Arc::clone(journal));
         troupe(2).effect(move |deliver: Deliver, call: EffectCall| {
             let Deliver { id, profile, campaign, channel, class, .. } = deliver;
@@ -53,15 +53,24 @@ impl Post {
         })
     }
 
+    pub(super) fn set_present(&self, now_ms: Millis) {
+        self.present_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// What is out: when it was let through, and which.
+    pub(super) fn out(&self) -> Vec<(Millis, MessageId)> {
+        self.out.lock().unwrap().clone()
+    }
+
     /// The server was down until now.
-    fn up(&self, journal: &Arc<Journal>, now_ms: Millis) -> Driver {
+    pub(super) fn up(&self, journal: &Arc<Journal>, now_ms: Millis) -> Driver {
         self.present_ms.store(now_ms, Ordering::Relaxed);
         let mut driver = Driver::start(Arc::clone(journal), self.troupe(journal), SEED, now_ms).unwrap();
         driver.settle().unwrap();
         driver
     }
 
-    fn hours(&self) -> Vec<Millis> {
+    pub(super) fn hours(&self) -> Vec<Millis> {
         self.out.lock().unwrap().iter().map(|(at_ms, _)| (at_ms - NOON) / HOUR_MS).collect()
     }
 }
