@@ -240,6 +240,10 @@ pub(crate) struct ExpectMessage {
     pub(crate) since_ms: Option<Millis>,
     pub(crate) template: Option<String>,
     pub(crate) offer: Option<String>,
+    /// In the place of one by this channel, which did not go.
+    pub(crate) instead_of: Option<Channel>,
+    /// What was learned of the person that chose the channel: a part of the words.
+    pub(crate) chosen: Option<String>,
     /// So many of them, and no more.
     pub(crate) times: Option<u64>,
 }

@@ -9,6 +9,7 @@ mod counts;
 mod definition;
 mod definitions;
 mod delay;
+mod messages;
 mod run;
 mod state;
 mod topics;
@@ -30,15 +31,13 @@ pub use topics::{
 
 use self::{
     run::{Beginning, Walk},
-    state::receipt_name,
     topics::RunDue,
 };
 use crate::{
     segmentation::{ConditionsAnswered, SegmentEntered, is_selected},
     vocabulary::{
         DAY_MS, DecisionMade, Delivered, MessageId, MessageRefused, MessageReturned, MessageSent, Millis,
-        ProfileChanged, ProfileId, ProfileMerged, ProfileParted, ReceiptCame, ReceiptKind, SituationDetected,
-        SituationOf, Tracked,
+        ProfileChanged, ProfileId, ProfileMerged, ProfileParted, ReceiptCame, SituationDetected, SituationOf, Tracked,
     },
 };
 
@@ -246,97 +245,6 @@ impl On<DecisionMade> for Journeys {
                 Some(_) => walk.await_decided(run, MessageId::of_decision(event.id), event.at_ms),
                 None => walk.nothing(run, "nothing"),
             }
-        })
-    }
-}
-
-/// Whether a run has asked for this message, and waits for what becomes of it.
-fn awaits(run: &Run, id: MessageId) -> bool {
-    matches!(&run.standing, Standing::Sending(message, _) if *message == id)
-}
-
-impl On<MessageSent> for Journeys {
-    fn on(&self, own: &mut Journeying, event: &Event<'_, MessageSent>, step: &mut Step<'_>) -> Result<(), AgentError> {
-        walk(event.profile, own, step, |walk| {
-            if walk.definitions.uses_best() {
-                let answers = walk.own.answers.entry(event.channel).or_default();
-                answers.sent = answers.sent.saturating_add(1);
-            }
-            if let Some(run) = walk.take(|run| awaits(run, event.id)) {
-                walk.message_leaves(run);
-            }
-        })
-    }
-}
-
-impl On<MessageReturned> for Journeys {
-    fn on(
-        &self,
-        own: &mut Journeying,
-        event: &Event<'_, MessageReturned>,
-        step: &mut Step<'_>,
-    ) -> Result<(), AgentError> {
-        walk(event.profile, own, step, |walk| {
-            if let Some(answers) = walk.own.answers.get_mut(&event.channel) {
-                answers.sent = answers.sent.saturating_sub(1);
-            }
-            if let Some(run) = walk.take(|run| awaits(run, event.id)) {
-                walk.message_waits(run, event.until_ms);
-            }
-        })
-    }
-}
-
-impl On<MessageRefused> for Journeys {
-    fn on(
-        &self,
-        own: &mut Journeying,
-        event: &Event<'_, MessageRefused>,
-        step: &mut Step<'_>,
-    ) -> Result<(), AgentError> {
-        walk(event.profile, own, step, |walk| {
-            if let Some(run) = walk.take(|run| awaits(run, event.id)) {
-                walk.message_fate(run, false);
-            }
-        })
-    }
-}
-
-/// A receipt of a message of a run that waits for one.
-fn receipt(walk: &mut Walk<'_, '_>, id: MessageId, kind: ReceiptKind) {
-    walk.done(&|run, answer| {
-        let wanted = answer.receipt.as_ref().is_some_and(|kinds| kinds.contains(&kind));
-        (wanted && run.sent.contains(&id)).then(|| receipt_name(kind).into())
-    });
-}
-
-impl On<ReceiptCame> for Journeys {
-    fn on(&self, own: &mut Journeying, event: &Event<'_, ReceiptCame>, step: &mut Step<'_>) -> Result<(), AgentError> {
-        if event.machine {
-            step.unchanged();
-            return Ok(());
-        }
-        walk(event.profile, own, step, |walk| {
-            let answers = matches!(event.kind, ReceiptKind::Clicked | ReceiptKind::Replied);
-            if answers && walk.definitions.uses_best() {
-                let own = walk.own.answers.entry(event.channel).or_default();
-                own.answered = own.answered.saturating_add(1);
-            }
-            // What is answered is out, also where its channel has not said so yet.
-            if let Some(run) = walk.take(|run| awaits(run, event.id) && run.sent.contains(&event.id)) {
-                walk.message_fate(run, event.kind != ReceiptKind::Bounced);
-            }
-            receipt(walk, event.id, event.kind);
-        })
-    }
-}
-
-impl On<Delivered> for Journeys {
-    fn on(&self, own: &mut Journeying, event: &Event<'_, Delivered>, step: &mut Step<'_>) -> Result<(), AgentError> {
-        walk(event.profile, own, step, |walk| match walk.take(|run| awaits(run, event.id)) {
-            Some(run) => walk.message_fate(run, event.is_taken()),
-            None if event.is_taken() => {}
-            None => receipt(walk, event.id, ReceiptKind::Bounced),
         })
     }
 }

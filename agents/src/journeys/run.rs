@@ -14,7 +14,9 @@ use super::{
 use crate::{
     campaigns::DecisionWanted,
     segmentation::{ConditionsAsked, Span},
-    vocabulary::{Channel, DAY_MS, MessageId, MessageRequested, MessageWithdrawn, Millis, ProfileId},
+    vocabulary::{
+        Channel, DAY_MS, InsteadOf, MessageId, MessageRequested, MessageWithdrawn, Millis, ProfileId, Refusal,
+    },
 };
 
 /// How long an answer of another agent is waited for.
@@ -148,7 +150,7 @@ impl Walk<'_, '_> {
             }
             Some(Does::Send(send)) => {
                 let channels = self.channels_of(send);
-                match self.try_next(run, send, channels) {
+                match self.try_next(run, send, channels, None) {
                     true => Entered::Stays,
                     false => Entered::GoesTo(refused(run, journey, place, send)),
                 }
@@ -198,8 +200,22 @@ impl Walk<'_, '_> {
         channels
     }
 
-    /// Asks for the run's message by the first of `channels`; false where there is none left.
-    pub(super) fn try_next(&mut self, run: &mut Run, send: &SendStep, mut channels: Vec<Channel>) -> bool {
+    /// Why a step's message goes by `channel`, where the person's own answers have chosen it.
+    fn why(&self, send: &SendStep, channel: Channel) -> Option<Box<str>> {
+        let named = send.channels.iter().map_while(|choice| Option::<Channel>::from(*choice));
+        let chosen = send.channels.contains(&ChannelChoice::Best) && !named.into_iter().any(|known| known == channel);
+        chosen.then(|| self.own.why_best().into())
+    }
+
+    /// Asks for the run's message by the first of `channels`, perhaps in place of one that did not go; false where
+    /// there is none left.
+    fn try_next(
+        &mut self,
+        run: &mut Run,
+        send: &SendStep,
+        mut channels: Vec<Channel>,
+        instead_of: Option<InsteadOf>,
+    ) -> bool {
         if channels.is_empty() {
             return false;
         }
@@ -223,6 +239,8 @@ impl Walk<'_, '_> {
             until_ms: Some(until_ms),
             context: run.context.clone(),
             because: send.because.clone().unwrap_or_else(|| run.because.clone()),
+            channel_because: self.why(send, channel),
+            instead_of,
         });
         run.standing = Standing::Sending(id, channels);
         self.disarm(run);
@@ -263,8 +281,17 @@ impl Walk<'_, '_> {
         self.own.runs.push(run);
     }
 
-    /// Its channel has taken its message, or it will never go.
-    pub(super) fn message_fate(&mut self, mut run: Run, sent: bool) {
+    /// Its channel has taken its message.
+    pub(super) fn message_taken(&mut self, run: Run) {
+        self.message_fate(run, None);
+    }
+
+    /// Its message will never go: the gate has refused it, or its channel has not taken it.
+    pub(super) fn message_failed(&mut self, run: Run, channel: Channel, by: Refusal) {
+        self.message_fate(run, Some((channel, by)));
+    }
+
+    fn message_fate(&mut self, mut run: Run, failed: Option<(Channel, Refusal)>) {
         let definitions = self.definitions;
         let Some(journey) = definitions.version(&run.journey, run.version) else {
             return self.stuck(run, Stuck::VersionGone);
@@ -273,27 +300,26 @@ impl Walk<'_, '_> {
         let does = journey.steps.get(place).and_then(StepDefined::does);
         let Standing::Sending(message, channels) = run.standing.clone() else { return self.own.runs.push(run) };
         run.sent.retain(|known| *known != message);
-        if sent {
-            run.sent.push(message);
-        }
-        match does {
-            Some(Does::Send(send)) if sent => {
+        match (does, failed) {
+            (Some(Does::Send(send)), None) => {
+                run.sent.push(message);
                 let to = journey.after(place, send.then.as_deref());
                 self.go(run, to, Some(place));
             }
-            Some(Does::Send(send)) => {
-                if self.try_next(&mut run, send, channels) {
+            (Some(Does::Send(send)), Some((channel, by))) => {
+                if self.try_next(&mut run, send, channels, Some(InsteadOf { message, channel, by })) {
                     return self.own.runs.push(run);
                 }
                 let to = refused(&mut run, journey, place, send);
                 self.go(run, to, Some(place));
             }
-            Some(Does::Decide(decide)) if sent => {
+            (Some(Does::Decide(decide)), None) => {
+                run.sent.push(message);
                 run.because = "sent".into();
                 let to = journey.after(place, decide.then.as_deref());
                 self.go(run, to, Some(place));
             }
-            Some(Does::Decide(_)) => self.nothing(run, "refused"),
+            (Some(Does::Decide(_)), Some(_)) => self.nothing(run, "refused"),
             _ => self.stuck(run, Stuck::NothingPending),
         }
     }
@@ -360,7 +386,7 @@ impl Walk<'_, '_> {
         match (&run.standing, does) {
             (Standing::Entering, _) => self.stuck(run, Stuck::EntryUnanswered),
             (Standing::Deciding(_), _) => self.stuck(run, Stuck::NoDecision),
-            (Standing::Sending(message, _), _) if run.sent.contains(message) => self.message_fate(run, true),
+            (Standing::Sending(message, _), _) if run.sent.contains(message) => self.message_taken(run),
             (Standing::Sending(..), _) => self.stuck(run, Stuck::MessageUnanswered),
             (Standing::Asking, _) => self.stuck(run, Stuck::ConditionUnanswered),
             (Standing::Waiting, Some(Does::Wait(wait))) => {

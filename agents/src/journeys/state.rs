@@ -207,6 +207,16 @@ impl Journeying {
         channels
     }
 
+    /// What [`Self::best_channels`] goes by, in words: `answered 2 of 2 by sms, 0 of 2 by email, 0 of 0 by push`.
+    pub(super) fn why_best(&self) -> String {
+        let of = |channel: Channel| {
+            let Answers { sent, answered } = self.answers.get(&channel).copied().unwrap_or_default();
+            format!("{answered} of {sent} by {}", channel.name())
+        };
+        let all: Vec<String> = self.best_channels().into_iter().map(of).collect();
+        format!("answered {}", all.join(", "))
+    }
+
     /// Takes in what is kept of somebody who turned out to be this person, but for the journeys they are in.
     pub(super) fn merge_past(&mut self, other: &mut Self) {
         for (journey, at_ms) in std::mem::take(&mut other.begun) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     suppression::AddressHash,
-    vocabulary::{Channel, DecisionId, MessageClass, MessageId, Millis, ReceiptKind, Refusal},
+    vocabulary::{Channel, DecisionId, InsteadOf, MessageClass, MessageId, Millis, ReceiptKind, Refusal},
 };
 
 /// Letters remembered of a person, the newest.
@@ -64,6 +64,12 @@ pub struct Letter {
     /// What brought it about.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub because: Box<str>,
+    /// As [`MessageRequested::channel_because`](crate::vocabulary::MessageRequested::channel_because).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel_because: Option<Box<str>>,
+    /// As [`MessageRequested::instead_of`](crate::vocabulary::MessageRequested::instead_of).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<InsteadOf>,
     /// The keyed hash of where it went to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<AddressHash>,

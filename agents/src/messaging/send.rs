@@ -73,6 +73,8 @@ pub(super) fn decided(
         until_ms: None,
         context: decision.context.clone(),
         because: "decision".into(),
+        channel_because: None,
+        instead_of: None,
     };
     requested(profile, person, request, Some(decision.plan), step)
 }
@@ -106,6 +108,8 @@ pub(super) fn requested(
         campaign: request.campaign.clone(),
         decision: request.decision,
         because: request.because.clone(),
+        channel_because: request.channel_because.clone(),
+        instead_of: request.instead_of.clone(),
         to: None,
         token: None,
         fates: vec![(now_ms, Fate::Asked)],

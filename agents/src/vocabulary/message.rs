@@ -80,6 +80,23 @@ pub struct MessageRequested {
     /// What brought it about, in one word: `purchase_intent`, `no_answer_in_6h`.
     #[serde(default, skip_serializing_if = "str::is_empty")]
     pub because: Box<str>,
+    /// Why by this channel, where it was chosen for the person: what was learned of them, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel_because: Option<Box<str>>,
+    /// The message of the same step that did not go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<InsteadOf>,
+}
+
+/// A message that did not go, in whose place another is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InsteadOf {
+    /// Which.
+    pub message: MessageId,
+    /// By which channel it was to go.
+    pub channel: Channel,
+    /// Why it did not: the guard that refused it, or `channel` where its channel has not taken it.
+    pub by: Refusal,
 }
 
 macro_rules! of_person {

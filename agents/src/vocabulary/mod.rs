@@ -25,8 +25,9 @@ pub use identifier::{Identifier, IdentifierKind};
 pub use ids::{ProfileId, ProfileIdError};
 pub use json::RawJson;
 pub use message::{
-    Content, Deliver, Delivered, HeldBack, MessageClass, MessageHeld, MessageId, MessageRefused, MessageRequested,
-    MessageReturned, MessageSent, MessageWithdrawn, PersonTold, ReceiptCame, ReceiptKind, RenderAsked,
+    Content, Deliver, Delivered, HeldBack, InsteadOf, MessageClass, MessageHeld, MessageId, MessageRefused,
+    MessageRequested, MessageReturned, MessageSent, MessageWithdrawn, PersonTold, ReceiptCame, ReceiptKind,
+    RenderAsked,
 };
 pub use profile::{ProfileChanged, ProfileMerged, ProfileParted, ProfileSettled, RhythmDelta};
 pub use situation::{SituationDetected, SituationOf, SituationResolved};

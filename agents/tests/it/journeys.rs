@@ -9,8 +9,8 @@ use impresario_agents::{
     segmentation::Segmentation,
     vocabulary::{
         Arm, Channel, DecisionId, DecisionMade, Delivered, Group, IdentifierKind, MessageClass, MessageId,
-        MessageRefused, MessageRequested, MessageSent, MessageWithdrawn, Millis, ProfileId, ReceiptCame, ReceiptKind,
-        Refusal, Tracked,
+        MessageRefused, MessageRequested, MessageReturned, MessageSent, MessageWithdrawn, Millis, ProfileId,
+        ReceiptCame, ReceiptKind, Refusal, Tracked,
     },
 };
 use impresario_runtime::{Driver, Troupe};
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::support::{START, driver, journal, node, people, said, send, track};
 
+mod channels;
 mod random;
 mod ways;
 
@@ -99,6 +100,11 @@ fn decide(driver: &mut Driver, arm: bool) {
 }
 
 fn sent(driver: &mut Driver, id: MessageId, channel: Channel) {
+    let_through(driver, id, channel);
+    answer(driver, id, channel, None);
+}
+
+fn let_through(driver: &mut Driver, id: MessageId, channel: Channel) {
     let sent = MessageSent {
         id,
         profile: anna(),
@@ -114,7 +120,6 @@ fn sent(driver: &mut Driver, id: MessageId, channel: Channel) {
     };
     driver.say(sent).unwrap();
     driver.settle().unwrap();
-    answer(driver, id, channel, None);
 }
 
 /// Its channel takes a message, or says why it does not.

@@ -92,6 +92,8 @@ fn requested(user: &str, channel: Channel) -> MessageRequested {
         until_ms: None,
         context: json!({ "product": "Shoe" }),
         because: "test".into(),
+        channel_because: None,
+        instead_of: None,
     }
 }
 

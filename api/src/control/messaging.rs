@@ -68,6 +68,12 @@ struct MessageView {
     /// What brought it about.
     #[serde(skip_serializing_if = "String::is_empty")]
     because: String,
+    /// Why by this channel, where a journey let the person's own answers choose it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_because: Option<String>,
+    /// The message of the same step that did not go: by which channel, and who refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instead_of: Option<InsteadOfView>,
     /// What it has come to: `what` of the last of its fates.
     status: &'static str,
     /// When it was let through and given to its channel, milliseconds since 1970 UTC.
@@ -75,6 +81,20 @@ struct MessageView {
     sent_at_ms: Option<Millis>,
     /// What was said of it, the oldest first: each verdict of the gate, what the channel said, each receipt.
     fates: Vec<FateView>,
+}
+
+/// A message that did not go, in whose place another one was asked for.
+#[derive(Serialize, ToSchema)]
+struct InsteadOfView {
+    /// Its id.
+    id: String,
+    /// `email`, `sms` or `push`.
+    #[schema(value_type = String)]
+    channel: Channel,
+    /// The guard that refused it; `channel` where its channel has not taken it.
+    guard: String,
+    /// Why.
+    why: String,
 }
 
 /// What was said of a message.
@@ -230,6 +250,13 @@ fn view(letter: &Letter) -> MessageView {
         campaign: letter.campaign.as_deref().map(ToOwned::to_owned),
         decision: letter.decision.map(|decision| decision.to_string()),
         because: letter.because.to_string(),
+        channel_because: letter.channel_because.as_deref().map(ToOwned::to_owned),
+        instead_of: letter.instead_of.as_ref().map(|gone| InsteadOfView {
+            id: gone.message.to_string(),
+            channel: gone.channel,
+            guard: gone.by.guard.to_string(),
+            why: gone.by.why.to_string(),
+        }),
         status: fates.last().map_or("asked", |fate| fate.what),
         sent_at_ms: letter.sent_ms(),
         fates,

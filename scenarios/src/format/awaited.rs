@@ -47,6 +47,8 @@ pub(crate) fn expect_message(
         since_ms: instant(&file.since, calendar)?,
         template: file.template.clone(),
         offer: file.offer.clone(),
+        instead_of: channels(&file.instead_of)?,
+        chosen: file.chosen.clone(),
         times: file.times,
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use impresario_agents::{
-    content::{Offer, OfferDefined, Template, TemplateDefined, check_offer, check_template},
+    content::{Offer, OfferDefined, Template, TemplateDefined, TemplateRemoved, check_offer, check_template},
     gate::{GatePolicy, GatePolicySet, check_policy},
     journeys::{Journey, JourneyDefined, check_journey},
     vocabulary::{
@@ -136,6 +136,10 @@ pub(crate) fn commands(
         planned.push(Planned { at_ms, line: reject.referenced.line(), action });
     }
     let mut say_at = |line: u64, saying: Saying| planned.push(Planned { at_ms, line, action: Action::Say(saying) });
+    for id in entry.remove_template.iter().flat_map(|removed| removed.value.names()) {
+        let line = entry.remove_template.as_ref().map_or(0, |removed| removed.referenced.line());
+        say_at(line, Saying::new(format!("remove template {id}"), TemplateRemoved { id: id.as_str().into() }));
+    }
     if let Some(scope) = &entry.stop {
         let stopped =
             SendingStopped { scope: self::scope(scope)?, by: OPERATOR.into(), why: "as the scenario says".into() };
@@ -216,6 +220,8 @@ fn messages(spanned: &Spanned<MessageFile>, at_ms: Millis, cast: &Cast) -> Resul
                 until_ms: None,
                 context: if file.context.is_empty() { Value::Null } else { json!(file.context) },
                 because: "asked_for".into(),
+                channel_because: None,
+                instead_of: None,
             });
         }
     }

@@ -120,6 +120,7 @@ pub(crate) struct TimelineFile {
     pub(crate) set_goal: IndexMap<String, Spanned<Map<String, Value>>>,
     #[serde(default)]
     pub(crate) define_template: IndexMap<String, Spanned<Map<String, Value>>>,
+    pub(crate) remove_template: Option<Spanned<OneOrMore>>,
     #[serde(default)]
     pub(crate) define_journey: IndexMap<String, Spanned<Map<String, Value>>>,
     pub(crate) erase: Option<Spanned<OneOrMore>>,

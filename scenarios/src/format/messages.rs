@@ -132,6 +132,8 @@ pub(crate) struct ExpectMessageFile {
     pub(crate) since: Option<Spanned<String>>,
     pub(crate) template: Option<String>,
     pub(crate) offer: Option<String>,
+    pub(crate) instead_of: Option<Spanned<String>>,
+    pub(crate) chosen: Option<String>,
     pub(crate) times: Option<u64>,
 }
 

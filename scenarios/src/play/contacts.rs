@@ -8,8 +8,8 @@ use impresario_agents::{
     journeys::{JourneyEnded, JourneyMoved},
     vocabulary::{
         Arm, Channel, DecisionId, DecisionMade, DecisionRequested, Delivered, Group, MessageClass, MessageId,
-        MessageRefused, MessageReturned, MessageSent, Millis, ProfileId, ReceiptCame, Refusal, SendingResumed,
-        SendingStopped, SituationDetected, SituationOf, SituationResolved,
+        MessageRefused, MessageRequested, MessageReturned, MessageSent, Millis, ProfileId, ReceiptCame, Refusal,
+        SendingResumed, SendingStopped, SituationDetected, SituationOf, SituationResolved,
     },
 };
 use impresario_runtime::{
@@ -77,6 +77,8 @@ pub(crate) struct Run {
 #[derive(Default)]
 pub(crate) struct Contacts {
     pub(crate) sent: BTreeMap<MessageId, Sent>,
+    /// Messages that were asked for with a word on their channel: why it was chosen, and in place of which.
+    pub(crate) asked: BTreeMap<MessageId, (Option<Box<str>>, Option<Channel>)>,
     /// In the order they were sent.
     pub(crate) order: Vec<MessageId>,
     /// Messages that were taken since somebody last looked.
@@ -111,6 +113,22 @@ impl Contacts {
     /// Reads one entry; `None` where it is about something else.
     pub(crate) fn take(&mut self, topic: &str, entry: &Entry) -> Result<Option<Told>, StoreError> {
         Ok(Some(match topic {
+            MessageRequested::NAME => {
+                let asked: &MessageRequested = entry.decode(MessageRequested::VERSION)?;
+                let gone = asked.instead_of.as_ref();
+                if asked.channel_because.is_some() || gone.is_some() {
+                    let known = (asked.channel_because.clone(), gone.map(|gone| gone.channel));
+                    self.asked.entry(asked.id).or_insert(known);
+                }
+                match (gone, &asked.channel_because) {
+                    (Some(gone), _) => {
+                        let what = format!("is to get {} instead of {}", of(asked.channel), of(gone.channel));
+                        Told::Person(asked.profile, format!("{what}: {} ({})", gone.by.guard, gone.by.why))
+                    }
+                    (None, Some(why)) => Told::Person(asked.profile, format!("is to get {}: {why}", of(asked.channel))),
+                    (None, None) => Told::Nothing,
+                }
+            }
             MessageSent::NAME => self.sent(entry, entry.decode(MessageSent::VERSION)?),
             Delivered::NAME => {
                 let delivered: &Delivered = entry.decode(Delivered::VERSION)?;
@@ -237,7 +255,8 @@ impl Contacts {
     }
 
     fn sent(&mut self, entry: &Entry, message: &MessageSent) -> Told {
-        let MessageSent { id, profile, class, campaign, decision, channel, template, offer, guards, because } = message;
+        let MessageSent { id, profile, class, campaign, decision, channel, template, offer, guards, because, .. } =
+            message;
         let sent = Sent {
             seq: entry.seq,
             at_ms: entry.at_ms,

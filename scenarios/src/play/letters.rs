@@ -126,6 +126,15 @@ impl Looked<'_> {
                 misses.push(what());
             }
         };
+        let (why, instead) = self.contacts().asked.get(&id).cloned().unwrap_or_default();
+        miss(expected.instead_of.is_none_or(|gone| instead == Some(gone)), &|| match instead {
+            Some(gone) => format!("instead of one by {}", gone.name()),
+            None => "instead of none".to_owned(),
+        });
+        let chosen = |wanted: &String| why.as_deref().is_some_and(|why| why.contains(wanted.as_str()));
+        miss(expected.chosen.as_ref().is_none_or(chosen), &|| {
+            format!("the channel was chosen because: {}", why.as_deref().unwrap_or("nobody chose it"))
+        });
         miss(sent.taken == Some(true), &|| "not delivered".to_owned());
         miss(channel.is_none_or(|channel| channel == sent.channel), &|| "another channel".to_owned());
         miss(template.as_ref().is_none_or(|wanted| **wanted == *sent.template), &|| "another template".to_owned());

@@ -10,8 +10,9 @@ use impresario_agents::{
     messaging::ConsentConfirmed,
     suppression::{AddressHash, AddressSuppressed, SuppressionLifted},
     vocabulary::{
-        Channel, Contact, ContactChanged, DecisionMade, Deliver, Identifier, IdentifierKind, MarketingFreed,
-        MarketingHeld, MessageClass, MessageId, MessageRequested, MessageReturned, MessageSent, Millis, ProfileId, ProfileMerged, ProfileParted, ReceiptCame, ReceiptKind, SendingResumed, SendingStopped, StopScope,
+        Channel, Contact, ContactChanged, DecisionMade, Deliver, Delivered, Identifier, IdentifierKind, MarketingFreed,
+        MarketingHeld, MessageClass, MessageId, MessageRequested, MessageReturned, MessageSent, Millis, ProfileId,
+        ProfileMerged, ProfileParted, ReceiptCame, ReceiptKind, SendingResumed, SendingStopped, StopScope,
     },
 };
 use impresario_runtime::{
@@ -43,6 +44,7 @@ enum Word {
     Requested(MessageRequested),
     Decided(DecisionMade),
     Returned(MessageReturned),
+    Answered(Delivered),
 }
 
 fn read<T: Topic + Clone>(journal: &Journal, entry: &Entry) -> Option<T> {
@@ -56,7 +58,7 @@ fn word(journal: &Journal, entry: &Entry) -> Option<Word> {
         };
     }
     first!(Contact, Merged, Receipt, Confirmed, Held, Freed, Stopped, Resumed, Policy, Started, Ended);
-    first!(Template, Suppressed, Lifted, Requested, Decided, Returned, Parted);
+    first!(Template, Suppressed, Lifted, Requested, Decided, Returned, Parted, Answered);
     None
 }
 
@@ -181,6 +183,11 @@ impl Oracle {
             Word::Returned(returned) => {
                 self.person(returned.profile).sent.retain(|(id, ..)| *id != returned.id);
             }
+            // It has reached nobody.
+            Word::Answered(Delivered { id, profile, failed: Some(_), .. }) => {
+                self.person(profile).sent.retain(|(known, ..)| *known != id);
+            }
+            Word::Answered(_) => {}
             Word::Requested(asked) => {
                 let topic = asked.topic.or_else(|| self.topic_of(asked.campaign.as_deref()));
                 let MessageRequested { profile, class, at_ms, .. } = asked;

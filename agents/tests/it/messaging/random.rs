@@ -218,12 +218,13 @@ pub(super) fn giving_back(workers: usize, outbox: &Outbox) -> Troupe {
             _ => None,
         };
         let by = Refusal { guard: "late".into(), why: "test".into() };
+        let failed = (chance >= 224).then(|| "nobody is there".into());
         let held = until_ms.map(|until_ms| HeldBack { until_ms, by });
         if held.is_none() {
             outbox.lock().unwrap().push(deliver.clone());
         }
         let Deliver { id, profile, campaign, channel, .. } = deliver;
-        async move { Ok(Delivered { id, profile, campaign, channel, failed: None, held }) }
+        async move { Ok(Delivered { id, profile, campaign, channel, failed, held }) }
     })
 }
 
