@@ -3,6 +3,7 @@
 mod between;
 mod oracle;
 mod random;
+mod restart;
 mod returned;
 mod spend;
 mod stage;

@@ -39,4 +39,5 @@ mod poison;
 mod retention;
 mod server;
 mod slow;
+mod stolen;
 mod tidy;

@@ -1,6 +1,6 @@
 //! A troupe whose messages are delivered to nobody.
 
-use std::sync::Arc;
+use std::{io::Write, sync::Arc};
 
 use impresario_agents::{
     campaigns::{Autonomy, Budget, CampaignStarted, Plan, PlanTrigger, RewardSpec, Strategy},
@@ -11,7 +11,7 @@ use impresario_agents::{
         Tracked,
     },
 };
-use impresario_runtime::{Driver, store::Journal};
+use impresario_runtime::{Clock, Driver, WallClock, store::Journal};
 use serde_json::{Value, json};
 
 use crate::support::{START, With, event, journal, node};
@@ -95,6 +95,8 @@ pub(super) fn request(profile: ProfileId, name: &str, channel: Channel, at_ms: M
         until_ms: None,
         context: Value::Null,
         because: "test".into(),
+        channel_because: None,
+        instead_of: None,
     }
 }
 
@@ -128,4 +130,14 @@ pub(super) fn plan(goal: &str, holdout_share: f64) -> CampaignStarted {
         strategy: Strategy::Learn,
     };
     CampaignStarted { campaign: goal.into(), plan }
+}
+
+/// What a clock on the wall shows, for figures of a full run.
+pub(super) fn clock_ms() -> Millis {
+    WallClock.now_ms()
+}
+
+/// Figures of a full run.
+pub(super) fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
