@@ -46,6 +46,7 @@ fn a_template_is_defined_previewed_changed_and_removed() {
     let seen = preview(&json!({ "profile": "user_id:anna", "channel": "email", "offer": "ten" })).json();
     assert_eq!((&seen["subject"], &seen["text"]), (&json!("Hello An<na"), &json!("Ten off for An<na")), "{seen}");
     assert!(seen["html"].as_str().is_some_and(|html| html.starts_with("<p>An&lt;na: 10% off until ")), "{seen}");
+    assert_eq!(seen["warnings"], first["warnings"], "{seen}");
     let short =
         preview(&json!({ "profile": "email:anna@example.test", "channel": "email", "variant": "short" })).json();
     assert_eq!(short["subject"], "Hi!", "{short}");

@@ -13,7 +13,10 @@ use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::catalog;
+use super::{
+    catalog,
+    templates::{WarningView, warnings},
+};
 use crate::{
     app::App,
     control::profiles::{ProfileIdText, find},
@@ -72,6 +75,8 @@ struct PreviewView {
     /// Until when the offer would hold, milliseconds since 1970 UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     offer_ends_at_ms: Option<i64>,
+    /// What of the template may stand, and may not be what was meant.
+    warnings: Vec<WarningView>,
 }
 
 pub(super) fn router() -> OpenApiRouter<Arc<App>> {
@@ -98,8 +103,12 @@ async fn preview(
     JsonBody(trial): JsonBody<Trial>,
 ) -> Result<Json<PreviewView>, Problem> {
     let wanted = id.clone();
-    let traits = catalog(&app, move |catalog| catalog.template(&wanted).map(|_| catalog.traits_of(&wanted)));
-    let traits = traits.await?.ok_or_else(|| Problem::not_found(format!("there is no template `{id}`")))?;
+    let known = catalog(&app, move |catalog| {
+        catalog.template(&wanted).map(|known| (known.template.clone(), catalog.traits_of(&wanted)))
+    });
+    let known = known.await?.ok_or_else(|| Problem::not_found(format!("there is no template `{id}`")))?;
+    let (template, traits) = known;
+    let warnings = warnings(&template)?;
     let (profile, person) = find(&app, &trial.profile).await?;
     let channel = match trial.channel {
         ChannelName::Email => Channel::Email,
@@ -140,5 +149,6 @@ async fn preview(
         text: content.text.into(),
         html: content.html.into(),
         offer_ends_at_ms: rendered.offer.and_then(|offer| offer.ends_ms),
+        warnings,
     }))
 }

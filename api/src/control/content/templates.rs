@@ -56,7 +56,7 @@ struct VersionView {
 
 /// Something that may not be what was meant.
 #[derive(Serialize, ToSchema)]
-struct WarningView {
+pub(super) struct WarningView {
     /// The path of the text, e.g. `email.subject`.
     field: String,
     /// In which line of it; 0 where it is about all of it.
@@ -259,9 +259,15 @@ async fn view(app: &App, id: &str) -> Result<TemplateView, Problem> {
     })
 }
 
-fn warnings(template: &Template) -> Result<Vec<WarningView>, Problem> {
-    let view = |Warning { field, line, column, what }| WarningView { field, line, column, what };
-    Ok(check_template(template)?.into_iter().map(view).collect())
+/// What of a template may not be what was meant.
+pub(super) fn warnings(template: &Template) -> Result<Vec<WarningView>, Problem> {
+    Ok(check_template(template)?.into_iter().map(WarningView::from).collect())
+}
+
+impl From<Warning> for WarningView {
+    fn from(Warning { field, line, column, what }: Warning) -> Self {
+        Self { field, line, column, what }
+    }
 }
 
 /// A version that was listed, as the journal has it.
