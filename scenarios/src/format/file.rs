@@ -198,7 +198,7 @@ pub(crate) enum ExpectFile {
     State(ExpectStateFile),
     Situation(ExpectSituationFile),
     NoSituation(ExpectSituationFile),
-    Message(ExpectMessageFile),
+    Message(Box<ExpectMessageFile>),
     NoMessage(ExpectNoMessageFile),
     Decision(ExpectDecisionFile),
     Proposal(ExpectProposalFile),
