@@ -78,6 +78,12 @@ impl On<CampaignStarted> for Analytics {
         event: &Event<'_, CampaignStarted>,
         step: &mut Step<'_>,
     ) -> Result<(), AgentError> {
+        if let Some((_, plan)) = report.plan.as_ref().filter(|_| event.revises) {
+            // The campaign runs on, and so does what is measured of it.
+            debug_assert!(event.plan.arms.starts_with(&plan.arms), "arms keep their numbers");
+            report.plan = Some((event.seq, event.plan.clone()));
+            return Ok(());
+        }
         let goal = report.goal.take();
         let horizon = goal.as_ref().and_then(|goal| goal.within).map_or(BASELINE_MS, Span::ms);
         let metric = goal.as_ref().map_or(Metric::Orders, |goal| goal.metric);
@@ -94,8 +100,8 @@ impl On<CampaignStarted> for Analytics {
         });
         // A timer that is set may come all the same.
         let due = report.due;
-        *report =
-            Report { goal, plan: Some((event.seq, plan.clone())), since_ms: event.at_ms, due, ..Report::default() };
+        let (plan, began, since_ms) = (Some((event.seq, plan.clone())), event.seq, event.at_ms);
+        *report = Report { goal, plan, began, since_ms, due, ..Report::default() };
         Ok(())
     }
 }
@@ -129,7 +135,12 @@ impl On<DecisionRequested> for Analytics {
 }
 
 impl On<DecisionMade> for Analytics {
-    fn on(&self, report: &mut Report, event: &Event<'_, DecisionMade>, _: &mut Step<'_>) -> Result<(), AgentError> {
+    fn on(&self, report: &mut Report, event: &Event<'_, DecisionMade>, step: &mut Step<'_>) -> Result<(), AgentError> {
+        if event.plan < report.began {
+            // Of a campaign before this one.
+            step.unchanged();
+            return Ok(());
+        }
         let row = report.arm(event.group, event.chosen);
         row.decisions += 1;
         row.explored += u64::from(event.explored);
@@ -189,7 +200,16 @@ impl On<ReceiptCame> for Analytics {
 }
 
 impl On<RewardObserved> for Analytics {
-    fn on(&self, report: &mut Report, event: &Event<'_, RewardObserved>, _: &mut Step<'_>) -> Result<(), AgentError> {
+    fn on(
+        &self,
+        report: &mut Report,
+        event: &Event<'_, RewardObserved>,
+        step: &mut Step<'_>,
+    ) -> Result<(), AgentError> {
+        if event.plan < report.began {
+            step.unchanged();
+            return Ok(());
+        }
         let outcome = &event.outcome;
         let row = report.arm(event.group, event.chosen);
         row.rewarded += 1;
@@ -214,8 +234,8 @@ impl On<OutcomeCounted> for Analytics {
         event: &Event<'_, OutcomeCounted>,
         step: &mut Step<'_>,
     ) -> Result<(), AgentError> {
-        if report.plan.as_ref().is_none_or(|(plan, _)| *plan != event.plan) {
-            // Of a plan that is no more.
+        if report.plan.is_none() || report.began != event.plan {
+            // Of a campaign before this one.
             step.unchanged();
             return Ok(());
         }
@@ -227,7 +247,7 @@ impl On<OutcomeCounted> for Analytics {
 
 impl On<GoalBaseline> for Analytics {
     fn on(&self, report: &mut Report, event: &Event<'_, GoalBaseline>, step: &mut Step<'_>) -> Result<(), AgentError> {
-        let own = report.plan.as_ref().is_some_and(|(plan, _)| *plan == event.plan);
+        let own = report.plan.is_some() && report.began == event.plan;
         if own && report.baseline.is_none() {
             report.baseline = Some(event.body.clone());
         } else {

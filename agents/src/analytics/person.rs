@@ -24,7 +24,7 @@ const IDS_MAX: u16 = 8;
 /// The agent that tells what people do who count for a campaign.
 pub struct Outcomes;
 
-/// The campaigns that run.
+/// The campaigns that run, each with the entry that started it and its currency.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running(Vec<(Box<str>, Seq, Box<str>)>);
 
@@ -266,6 +266,10 @@ impl OnShared<CampaignStarted> for Outcomes {
         event: &Event<'_, CampaignStarted>,
         _: &mut Step<'_>,
     ) -> Result<(), AgentError> {
+        if event.revises && running.of(&event.campaign).is_some() {
+            // The campaign runs on, and whoever counts for it counts on.
+            return Ok(());
+        }
         running.0.retain(|(id, _, _)| *id != event.campaign);
         running.0.push((event.campaign.clone(), event.seq, event.plan.reward.currency.clone()));
         Ok(())

@@ -24,6 +24,8 @@ pub struct Report {
     pub goal: Option<Goal>,
     /// The plan, and the place of the entry that started it.
     pub plan: Option<(Seq, Plan)>,
+    /// The place of the entry that started the campaign.
+    pub began: Seq,
     /// Since when.
     pub since_ms: Millis,
     /// When it ended.

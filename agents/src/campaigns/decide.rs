@@ -35,7 +35,7 @@ fn eligible(
 ) -> Result<Vec<Eligible>, Refusal> {
     let clock = PersonClock::of(&asked.zone);
     let (mut found, mut refused) = (Vec::new(), None);
-    for (arm, number) in plan.arms.iter().zip(1_u16..) {
+    for (number, arm) in plan.standing_arms() {
         let Some(verdict) = asked.channels.iter().find(|verdict| verdict.channel == arm.channel) else { continue };
         let Some(at_ms) = clock.moment(arm, verdict, now_ms) else {
             refused = refused.or_else(|| verdict.refused.clone());

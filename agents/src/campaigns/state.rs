@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use impresario_runtime::store::Seq;
 use serde::{Deserialize, Serialize};
 
-use super::{Bounds, Plan, bounds::cost_of, choose};
+use super::{Bounds, Plan, bounds::wanted, choose};
 use crate::{
     models::policy::Policy,
-    vocabulary::{DAY_MS, DecisionId, DecisionMade, Group, Millis, Reserved, RewardObserved},
+    vocabulary::{Arm, DAY_MS, DecisionId, DecisionMade, Group, Millis, RewardObserved},
 };
 
 /// Days of allocation kept.
@@ -22,6 +22,8 @@ pub struct Campaign {
     pub plan: Option<Plan>,
     /// The place of the entry that started it.
     pub plan_seq: Seq,
+    /// The first plan that numbered its arms as this one does: what came of earlier ones is not told by number.
+    pub numbered: Seq,
     /// Why it has ended; none while it runs.
     pub ended: Option<Box<str>>,
     /// Who has stopped its sending, and why.
@@ -130,18 +132,26 @@ pub(super) fn place(group: Group) -> usize {
 }
 
 impl Campaign {
-    /// A plan comes into force. What was spent counts on, unless the campaign had ended.
+    /// A plan comes into force. What was spent counts on, unless the campaign had ended; what was measured and
+    /// learned of an arm, as long as it keeps its number.
     pub(super) fn start(&mut self, plan: Plan, seq: Seq) {
         if self.plan.is_none() || self.ended.take().is_some() {
             self.bounds = Bounds::from_start(seq);
         }
-        if self.plan.as_ref().is_none_or(|old| old.arms != plan.arms) {
-            self.arms = vec![Tally::default(); plan.arms.len() + 1];
+        let known = self.plan.as_ref().map_or(&[][..], |old| &old.arms);
+        let same_reward = self.plan.as_ref().is_some_and(|old| old.reward == plan.reward);
+        if !same_reward || !plan.arms.starts_with(known) {
+            self.arms.clear();
             self.days.clear();
-            self.policy = choose::policy(&plan).ok();
             self.lessons.clear();
+            self.numbered = seq;
+        }
+        if !same_reward || plan.arms != known {
+            // What was learned of other rewards, or without arms there are now, does not hold.
+            self.policy = choose::policy(&plan).ok();
             self.hash = None;
         }
+        self.arms.resize(plan.arms.len() + 1, Tally::default());
         self.plan = Some(plan);
         self.plan_seq = seq;
     }
@@ -188,6 +198,9 @@ impl Campaign {
     /// What a decision came to.
     pub(super) fn observe(&mut self, observed: &RewardObserved, now_ms: Millis) {
         self.learn_before(now_ms);
+        if observed.plan < self.numbered {
+            return;
+        }
         if let Some(tally) = self.groups.get_mut(place(observed.group)) {
             tally.reward(observed);
         }
@@ -238,13 +251,20 @@ impl Campaign {
     /// Which bound lets nothing more be sent, once nothing is on its way.
     pub(super) fn is_spent(&self) -> Option<&'static str> {
         let plan = self.running().filter(|_| self.bounds.on_the_way == 0)?;
-        let cheapest = plan.arms.iter().map(|arm| cost_of(plan, arm.channel)).min().unwrap_or(0);
+        if plan.budget.messages.is_some_and(|most| self.bounds.taken.messages >= most) {
+            return Some("messages");
+        }
         // Somebody who was reached before takes nothing of the blast radius: it is not spent by that alone.
-        let wanted = Reserved { messages: 1, people: 0, cost_micros: cheapest, discount_micros: 0 };
-        match self.bounds.fits(plan, &wanted) {
-            Ok(()) => None,
-            Err(_) if plan.budget.messages.is_some_and(|most| self.bounds.taken.messages >= most) => Some("messages"),
-            Err(_) => Some("cost"),
+        let any = |gives: bool| {
+            let offer = |arm: &Arm| arm.offer.clone().filter(|_| gives);
+            let fits =
+                |arm: &Arm| self.bounds.fits(plan, &wanted(plan, arm.channel, offer(arm).as_deref(), true)).is_ok();
+            plan.arms.is_empty() || plan.standing_arms().any(|(_, arm)| fits(arm))
+        };
+        match (any(true), any(false)) {
+            (true, _) => None,
+            (false, true) => Some("discounts"),
+            (false, false) => Some("cost"),
         }
     }
 }

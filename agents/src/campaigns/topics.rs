@@ -3,7 +3,10 @@
 use impresario_runtime::{AgentKey, SubjectId, Topic, store::Seq};
 use serde::{Deserialize, Serialize};
 
-use crate::vocabulary::{Arm, Channel, MessageId, Millis, ProfileId, Refusal, Reserved};
+use crate::{
+    content::split_level,
+    vocabulary::{Arm, Channel, MessageId, Millis, ProfileId, Refusal, Reserved},
+};
 
 /// How far a campaign may go by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -95,8 +98,14 @@ pub struct Plan {
     pub audience: Box<str>,
     /// What makes them due.
     pub trigger: PlanTrigger,
-    /// All arms; the first is number 1, since number 0 is nothing.
+    /// All arms; the first is number 1, since number 0 is nothing. Numbers stay as long as a campaign runs.
     pub arms: Vec<Arm>,
+    /// Numbers of arms that an earlier plan of the campaign had and this one has not: nothing chooses them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retired: Vec<u16>,
+    /// What it sends as it was when the plan was made: `template:NAME` or `offer:NAME` and a hash of its content.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub content: Vec<(Box<str>, Box<str>)>,
     /// The topic of consent its messages belong to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic: Option<Box<str>>,
@@ -129,6 +138,23 @@ pub struct Plan {
     pub strategy: Strategy,
 }
 
+impl Plan {
+    /// How a template (or `template#variant`) is named in [`Plan::content`].
+    pub fn template_key(level: &str) -> Box<str> {
+        format!("template:{}", split_level(level).0).into()
+    }
+
+    /// How an offer is named in [`Plan::content`].
+    pub fn offer_key(offer: &str) -> Box<str> {
+        format!("offer:{offer}").into()
+    }
+
+    /// The arms that may be chosen, by number.
+    pub fn standing_arms(&self) -> impl Iterator<Item = (u16, &Arm)> {
+        (1_u16..).zip(&self.arms).filter(|(number, _)| !self.retired.contains(number))
+    }
+}
+
 /// A plan is in force, until another one is or the campaign ends. Paused is a campaign by
 /// [`SendingStopped`](crate::vocabulary::SendingStopped).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -137,6 +163,10 @@ pub struct CampaignStarted {
     pub campaign: Box<str>,
     /// What is in force.
     pub plan: Plan,
+    /// Whether it takes the place of another plan of a campaign that runs on, with what was measured, spent and
+    /// learned; else a campaign begins.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub revises: bool,
 }
 
 impl Topic for CampaignStarted {
@@ -150,6 +180,9 @@ pub struct CampaignEnded {
     pub campaign: Box<str>,
     /// Why: `goal reached`, `goal ended`, `horizon over`, ...
     pub why: Box<str>,
+    /// It has come to its end by itself, and nobody has stopped it: what was let through before may still go out.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub finished: bool,
 }
 
 impl Topic for CampaignEnded {

@@ -22,6 +22,9 @@ pub struct CatalogTemplate {
     pub template: Template,
     /// Its versions, newest first: the place of the entry that defined each, and when that was.
     pub versions: Vec<(Seq, Millis)>,
+    /// A hash of what it says.
+    #[serde(default)]
+    pub fingerprint: Box<str>,
 }
 
 impl CatalogTemplate {
@@ -40,6 +43,15 @@ pub struct CatalogOffer {
     pub version: Seq,
     /// When that was.
     pub defined_at_ms: Millis,
+    /// A hash of what it gives.
+    #[serde(default)]
+    pub fingerprint: Box<str>,
+}
+
+/// The hash of a template or an offer, told in diffs and compared with what was approved: 16 hexadecimal digits.
+pub fn fingerprint<T: Serialize>(content: &T) -> Box<str> {
+    let bytes = serde_json::to_vec(content).unwrap_or_default();
+    blake3::hash(&bytes).to_hex().chars().take(16).collect::<String>().into()
 }
 
 /// A template that may be rendered on a channel.
@@ -89,6 +101,13 @@ struct Compiled {
 
 impl Shared for Catalog {
     fn restored(&mut self) {
+        // States from before there were fingerprints.
+        for known in self.templates.values_mut().filter(|known| known.fingerprint.is_empty()) {
+            known.fingerprint = fingerprint(&known.template);
+        }
+        for known in self.offers.values_mut().filter(|known| known.fingerprint.is_empty()) {
+            known.fingerprint = fingerprint(&known.offer);
+        }
         self.compiled = self
             .templates
             .iter()
@@ -118,7 +137,8 @@ impl Catalog {
         let mut versions = self.templates.remove(id).map(|before| before.versions).unwrap_or_default();
         versions.insert(0, (seq, at_ms));
         versions.truncate(limits::VERSIONS_MAX);
-        self.templates.insert(id.clone(), CatalogTemplate { template: template.clone(), versions });
+        let (fingerprint, template) = (fingerprint(template), template.clone());
+        self.templates.insert(id.clone(), CatalogTemplate { template, versions, fingerprint });
         self.compiled.insert(id.clone(), compiled);
         Ok(())
     }
@@ -158,7 +178,8 @@ impl Catalog {
     /// It can't stand: see [`check::check_offer`].
     pub fn define_offer(&mut self, defined: &OfferDefined, seq: Seq, at_ms: Millis) -> Result<(), ContentError> {
         self.may_define_offer(&defined.id, &defined.offer)?;
-        let offer = CatalogOffer { offer: defined.offer.clone(), version: seq, defined_at_ms: at_ms };
+        let (fingerprint, offer) = (fingerprint(&defined.offer), defined.offer.clone());
+        let offer = CatalogOffer { offer, version: seq, defined_at_ms: at_ms, fingerprint };
         self.offers.insert(defined.id.clone(), offer);
         Ok(())
     }
@@ -203,6 +224,16 @@ impl Catalog {
     /// One offer.
     pub fn offer(&self, id: &str) -> Option<&CatalogOffer> {
         self.offers.get(id)
+    }
+
+    /// The hash of a template (or `template#variant`, which is part of it) as it stands.
+    pub fn template_fingerprint(&self, level: &str) -> Option<&str> {
+        self.templates.get(split_level(level).0).map(|known| &*known.fingerprint)
+    }
+
+    /// The hash of an offer as it stands.
+    pub fn offer_fingerprint(&self, id: &str) -> Option<&str> {
+        self.offers.get(id).map(|known| &*known.fingerprint)
     }
 
     /// What a plan may name of a template: itself, then each of its variants as `template#variant`.

@@ -46,7 +46,8 @@ pub fn last_look(
         channel: message.channel,
         topic: message.topic.as_deref(),
         campaign: message.campaign.as_deref(),
-        plan: None,
+        ride: None,
+        let_through: true,
         template: Ok(()),
         // Asking for a confirmation is owed to whoever has asked.
         confirms: message.class == MessageClass::Transactional,

@@ -8,6 +8,7 @@ mod last;
 mod ledger;
 mod policy;
 mod quiet;
+mod running;
 mod verdict;
 
 pub use caps::Contacted;
@@ -16,5 +17,6 @@ pub use last::{LATE_MAX_MS, NotNow, is_late, last_look};
 pub use ledger::{ConsentStanding, Ledger, LedgerEntry, LedgerState};
 pub use policy::{Cap, GatePolicy, GatePolicySet, PolicyError, QuietHours, check_policy};
 pub use quiet::{hours_open, is_quiet, quiet_until, zone_of};
-pub use verdict::{Ask, Circumstances, House, Running, Verdict, group_of, look, verdict};
+pub use running::{Ride, Running};
+pub use verdict::{Ask, Circumstances, House, Verdict, group_of, look, verdict};
 pub(crate) use verdict::{hash_of, token_hash};

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use impresario_runtime::{RunSeed, store::Seq};
+use impresario_runtime::RunSeed;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use super::{Contacted, GatePolicy, Ledger, hours_open, quiet_until, zone_of};
+use super::{Contacted, GatePolicy, Ledger, Ride, Running, hours_open, quiet_until, zone_of};
 use crate::{
-    campaigns::{Autonomy, Plan},
+    campaigns::Autonomy,
     holdout::Holdout,
     suppression::{AddressHash, WhySuppressed},
     vocabulary::{
@@ -16,38 +16,6 @@ use crate::{
         Refusal, StopScope,
     },
 };
-
-/// What the gate needs to know of a campaign in force.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Running {
-    /// The entry that put its plan into force.
-    pub plan: Seq,
-    /// The topic of consent its messages belong to.
-    pub topic: Option<Box<str>>,
-    /// The share of ids it leaves alone.
-    pub holdout_share: f64,
-    /// The share of ids for which chance decides.
-    pub random_share: f64,
-    /// How far it goes by itself.
-    pub autonomy: Autonomy,
-    /// Its end: why; none while it runs.
-    #[serde(default)]
-    pub ended: Option<Box<str>>,
-}
-
-impl Running {
-    /// Of a plan that was put into force by the entry at `seq`.
-    pub fn of(plan: &Plan, seq: Seq) -> Self {
-        Self {
-            plan: seq,
-            topic: plan.topic.clone(),
-            holdout_share: plan.holdout_share,
-            random_share: plan.random_share,
-            autonomy: plan.autonomy,
-            ended: None,
-        }
-    }
-}
 
 /// What holds for everybody.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -91,8 +59,10 @@ pub struct Ask<'a> {
     pub topic: Option<&'a str>,
     /// For which campaign.
     pub campaign: Option<&'a str>,
-    /// The plan it rides on, where it comes of a decision.
-    pub plan: Option<Seq>,
+    /// The decision it comes of, where it comes of one.
+    pub ride: Option<Ride<'a>>,
+    /// Whether it was let through before: a campaign that has come to its end by itself since then lets it go.
+    pub let_through: bool,
     /// What is wrong with its template or offer, if anything.
     pub template: Result<(), &'a str>,
     /// Whether it asks for a grant to be confirmed: then a pending one lets it through.
@@ -185,16 +155,13 @@ fn stopped(ask: &Ask<'_>, house: &House) -> Answer {
 fn autonomy(ask: &Ask<'_>, house: &House) -> Answer {
     let Some(campaign) = ask.campaign else { return Ok(()) };
     let Some(running) = house.campaigns.get(campaign) else { return never("the campaign is not running") };
-    if let Some(why) = &running.ended {
+    if let Some(why) = running.ended.as_ref().filter(|_| !(running.finished && ask.let_through)) {
         return never(format!("the campaign has ended: {why}"));
     }
     if running.autonomy == Autonomy::Observe {
         return never("the campaign only observes");
     }
-    if ask.plan.is_some_and(|plan| plan != running.plan) {
-        return never("the plan it was decided by is not in force any more");
-    }
-    Ok(())
+    ask.ride.map_or(Ok(()), |ride| running.covers(&ride, ask.channel)).map_err(No::Never)
 }
 
 /// The hash of a push token, as it is remembered where it is dead.
@@ -340,7 +307,8 @@ pub fn look(
             channel,
             topic: running.and_then(|running| running.topic.as_deref()),
             campaign: Some(campaign),
-            plan: running.map(|running| running.plan),
+            ride: None,
+            let_through: false,
             template: Ok(()),
             confirms: false,
         };

@@ -1,19 +1,19 @@
 //! The agent: goals are set, answered, measured, stopped.
 
-use impresario_runtime::{Agent, AgentError, Event, Keys, On, OnMany, OnShared, Routes, Step};
+use impresario_runtime::{Agent, AgentError, Event, Keys, On, OnMany, Routes, Step};
 
 use super::{
+    Known,
     compile::compile,
-    guard::Tripwires,
-    state::{GoalState, Paused, Running},
+    state::{GoalState, Paused},
     topics::{
-        BudgetSpent, GoalBaseline, GoalEnded, GoalProgress, GoalSet, GoalStopped, HorizonReached, ProposalAnswered,
-        ProposalLapses, ProposalOutcome,
+        BudgetSpent, ContentReviewed, GoalBaseline, GoalEnded, GoalProgress, GoalSet, GoalStopped, HorizonReached,
+        ProposalAnswered, ProposalLapses, ProposalOutcome,
     },
 };
 use crate::{
-    campaigns::{Autonomy, CampaignEnded, CampaignStarted, Plan},
-    content::{Catalog, OfferDefined, OfferRemoved, TemplateDefined, TemplateRemoved},
+    content::{OfferDefined, OfferRemoved, TemplateDefined, TemplateRemoved},
+    journeys::{JourneyDefined, JourneyRemoved},
     segmentation::{SegmentDefined, SegmentEntered, SegmentLeft, SegmentRemoved, SweepDone},
     vocabulary::{
         MessageReturned, MessageSent, ReceiptCame, ReceiptKind, SendingResumed, SendingStopped, SituationDetected,
@@ -41,7 +41,7 @@ impl Agent for Goals {
     const NAME: &'static str = "goals";
     type Key = String;
     type State = GoalState;
-    const STATE_VERSION: u8 = 2;
+    const STATE_VERSION: u8 = 3;
 
     fn routes(routes: &mut Routes<Self>) {
         routes.on(|set: &GoalSet| set.id.to_string());
@@ -67,63 +67,9 @@ impl Agent for Goals {
         routes.on_shared::<TemplateRemoved>();
         routes.on_shared::<OfferDefined>();
         routes.on_shared::<OfferRemoved>();
-    }
-}
-
-impl GoalState {
-    /// Puts a plan in force.
-    fn start(&mut self, id: &str, plan: Plan, proposal: Option<u32>, audience_max: Option<u64>, step: &mut Step<'_>) {
-        if let Some(horizon) = self.running.take().and_then(|running| running.horizon) {
-            step.cancel(horizon);
-        }
-        let within = self.goal.as_ref().and_then(|goal| goal.within);
-        let over = HorizonReached { goal: id.into(), version: self.version };
-        let horizon = within.map(|within| step.schedule(step.now_ms().saturating_add(within.ms()), &over));
-        let (version, since_ms) = (self.version, step.now_ms());
-        self.running = Some(Running { plan: plan.clone(), version, proposal, audience_max, since_ms, horizon });
-        if self.campaign_ended.take().is_some() {
-            self.tripwires = Tripwires::default();
-        }
-        (self.baseline, self.progress) = (None, None);
-        step.publish(CampaignStarted { campaign: id.into(), plan });
-        if self.paused.take().is_some() {
-            step.publish(SendingResumed { scope: StopScope::Campaign(id.into()), by: Goals::NAME.into() });
-        }
-    }
-
-    /// Ends the campaign, if one runs.
-    fn end(&mut self, id: &str, why: &str, step: &mut Step<'_>) {
-        let Some(running) = self.running.take() else { return };
-        running.horizon.into_iter().for_each(|horizon| step.cancel(horizon));
-        self.campaign_ended = Some((why.into(), step.now_ms()));
-        step.publish(CampaignEnded { campaign: id.into(), why: why.into() });
-    }
-
-    /// Stops sending at once; somebody must resume it.
-    fn pause(&mut self, id: &str, why: &str, step: &mut Step<'_>) {
-        if self.paused.is_some() || self.running.is_none() {
-            return;
-        }
-        self.paused = Some(Paused { by: Goals::NAME.into(), why: why.into(), at_ms: step.now_ms() });
-        let scope = StopScope::Campaign(id.into());
-        step.publish(SendingStopped { scope, by: Goals::NAME.into(), why: why.into() });
-    }
-
-    /// The audience is known: what the goal compiles to is proposed, or starts.
-    fn ready(&mut self, id: &str, step: &mut Step<'_>) -> Result<(), AgentError> {
-        let Some(goal) = &self.goal else { return Ok(()) };
-        let Some(plan) = compile(id, goal, self.audience, step.shared::<Catalog>()?) else {
-            self.end(id, "the goal does not act any more", step);
-            return Ok(());
-        };
-        if self.running.as_ref().is_some_and(|running| running.plan == plan && running.version == self.version) {
-            return Ok(());
-        }
-        match plan.autonomy {
-            Autonomy::Recommend => self.propose(id, plan, "the goal was set", step),
-            Autonomy::Observe | Autonomy::Autonomous => self.start(id, plan, None, None, step),
-        }
-        Ok(())
+        routes.on_shared::<JourneyDefined>();
+        routes.on_shared::<JourneyRemoved>();
+        routes.on_many::<ContentReviewed>();
     }
 }
 
@@ -196,8 +142,8 @@ impl On<SegmentEntered> for Goals {
         let most = state.running.as_ref().and_then(|running| running.audience_max);
         if let Some(most) = most.filter(|most| state.audience > *most && state.paused.is_none()) {
             let why = format!("the audience has grown to {} people; {most} were approved", state.audience);
-            let plan = compile(&event.segment, goal, state.audience, step.shared::<Catalog>()?);
-            state.pause(&event.segment, &why, step);
+            let plan = compile(&event.segment, goal, state.audience, step.shared::<Known>()?);
+            state.pause(&event.segment, &why, true, step);
             if let Some(plan) = plan {
                 state.propose(&event.segment, plan, &why, step);
             }
@@ -223,7 +169,7 @@ impl On<ProposalAnswered> for Goals {
         event: &Event<'_, ProposalAnswered>,
         step: &mut Step<'_>,
     ) -> Result<(), AgentError> {
-        let Some((outcome, why)) = state.answer(event.body, step.now_ms()) else {
+        let Some((outcome, why)) = state.answer(event.body, step.shared::<Known>()?, step.now_ms()) else {
             // Answered before, expired, or void: what was decided then stands.
             step.unchanged();
             return Ok(());
@@ -231,8 +177,19 @@ impl On<ProposalAnswered> for Goals {
         let open = state.open_proposal().map(|open| (open.proposed.plan.clone(), open.audience_max()));
         let by: &str = if outcome == ProposalOutcome::Void { Self::NAME } else { &event.by };
         state.close_open(&event.goal, outcome, by, &why, step);
-        if let Some((plan, most)) = open.filter(|_| outcome == ProposalOutcome::Approved) {
-            state.start(&event.goal, plan, Some(event.number), Some(most), step);
+        match outcome {
+            ProposalOutcome::Approved => {
+                if let Some((plan, most)) = open {
+                    state.start(&event.goal, plan, Some(event.number), Some(most), step);
+                }
+            }
+            // What it has become is put to them in its stead.
+            ProposalOutcome::Void if state.is_filled() => {
+                if let Some(plan) = state.plan(&event.goal, step)? {
+                    state.propose(&event.goal, plan, &why, step);
+                }
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -265,6 +222,10 @@ impl On<GoalEnded> for Goals {
         state.filling = None;
         state.ended_at_ms = Some(event.at_ms);
         step.publish(SegmentRemoved { id: event.id.clone() });
+        if state.paused.take().is_some() {
+            // There is nothing left to be stopped; a goal set anew under this id begins anew.
+            step.publish(SendingResumed { scope: StopScope::Campaign(event.id.clone()), by: Self::NAME.into() });
+        }
         Ok(())
     }
 }
@@ -285,7 +246,7 @@ impl On<HorizonReached> for Goals {
         step: &mut Step<'_>,
     ) -> Result<(), AgentError> {
         if state.running.as_ref().is_some_and(|running| running.version == event.version) {
-            state.end(&event.goal, "the horizon is over", step);
+            state.finish(&event.goal, "the horizon is over", step);
         }
         Ok(())
     }
@@ -311,7 +272,7 @@ impl On<GoalProgress> for Goals {
         if state.goal.is_some() {
             state.progress = Some(event.body.clone());
             if event.reached {
-                state.end(&event.goal, "the goal is reached", step);
+                state.finish(&event.goal, "the goal is reached", step);
             }
         }
         Ok(())
@@ -320,7 +281,7 @@ impl On<GoalProgress> for Goals {
 
 impl On<BudgetSpent> for Goals {
     fn on(&self, state: &mut GoalState, event: &Event<'_, BudgetSpent>, step: &mut Step<'_>) -> Result<(), AgentError> {
-        state.end(&event.campaign, &format!("the budget of {} is spent", event.of), step);
+        state.finish(&event.campaign, &format!("the budget of {} is spent", event.of), step);
         Ok(())
     }
 }
@@ -353,7 +314,7 @@ impl On<ReceiptCame> for Goals {
         };
         state.tripwires.count(event.kind);
         if let Some(why) = state.tripwires.broken(&goal.guardrails) {
-            state.pause(id, &why, step);
+            state.pause(id, &why, false, step);
         }
         Ok(())
     }
@@ -362,7 +323,8 @@ impl On<ReceiptCame> for Goals {
 impl On<SendingStopped> for Goals {
     fn on(&self, state: &mut GoalState, event: &Event<'_, SendingStopped>, _: &mut Step<'_>) -> Result<(), AgentError> {
         if state.goal.is_some() && state.paused.is_none() {
-            state.paused = Some(Paused { by: event.by.clone(), why: event.why.clone(), at_ms: event.at_ms });
+            let (by, why) = (event.by.clone(), event.why.clone());
+            state.paused = Some(Paused { by, why, at_ms: event.at_ms, outgrown: false });
         }
         Ok(())
     }
@@ -380,7 +342,7 @@ impl On<SendingResumed> for Goals {
         if let (Some(most), StopScope::Campaign(id)) = (most.filter(|most| state.audience > *most), &event.scope) {
             // Whoever resumes it does not approve it.
             let why = format!("the audience has {} people; {most} were approved", state.audience);
-            state.pause(id, &why, step);
+            state.pause(id, &why, true, step);
         }
         Ok(())
     }
@@ -405,13 +367,13 @@ impl OnMany<SituationDetected> for Goals {
                     state.paused.is_none()
                         && state.running.as_ref().is_some_and(|running| {
                             running.plan.journey.is_some()
-                                || running.plan.arms.iter().any(|arm| arm.channel == *channel)
+                                || running.plan.standing_arms().any(|(_, arm)| arm.channel == *channel)
                         })
                 };
                 if keys.get(id)?.is_some_and(uses) {
                     let why = format!("{} on {}: {}", event.kind, channel.name(), event.because);
                     keys.change(id, |state| {
-                        state.pause(id, &why, step);
+                        state.pause(id, &why, false, step);
                         Ok(())
                     })?;
                 }
@@ -423,27 +385,3 @@ impl OnMany<SituationDetected> for Goals {
         }
     }
 }
-
-macro_rules! keeps {
-    ($topic:ty, $fold:ident) => {
-        impl OnShared<$topic> for Goals {
-            type Shared = Catalog;
-
-            fn on_shared(
-                &self,
-                catalog: &mut Catalog,
-                event: &Event<'_, $topic>,
-                _: &mut Step<'_>,
-            ) -> Result<(), AgentError> {
-                // What can't stand is told by the library, whose business it is; here it is no template.
-                let _ = catalog.$fold(event.body, event.seq, event.at_ms);
-                Ok(())
-            }
-        }
-    };
-}
-
-keeps!(TemplateDefined, define_template);
-keeps!(TemplateRemoved, remove_template);
-keeps!(OfferDefined, define_offer);
-keeps!(OfferRemoved, remove_offer);

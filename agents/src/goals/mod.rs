@@ -8,6 +8,9 @@
 
 mod agent;
 mod compile;
+mod content;
+mod course;
+mod estimate;
 mod goal;
 mod guard;
 mod proposal;
@@ -15,10 +18,9 @@ mod state;
 mod topics;
 
 pub use agent::Goals;
-pub use compile::{
-    Catalogue, Missing, audience_max, blast_radius, compile, difference, expected, limits, missing, missing_of,
-    target_value,
-};
+pub use compile::{Catalogue, Missing, audience_max, compile, limits, missing, missing_of};
+pub use content::Known;
+pub use estimate::{blast_radius, difference, expected, target_value};
 pub use goal::{Direction, Goal, Guardrails, Metric, NO_OFFER, Target, threshold};
 pub use guard::Tripwires;
 pub use proposal::{PROPOSAL_LASTS_MS, PROPOSALS_MAX, Proposal};

@@ -4,7 +4,10 @@ use impresario_runtime::{Step, store::TimerKey};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    compile::{audience_max, blast_radius, difference, expected},
+    Known,
+    compile::audience_max,
+    content::renumber,
+    estimate::{blast_radius, difference, expected},
     state::GoalState,
     topics::{PlanProposed, ProposalAnswered, ProposalClosed, ProposalLapses, ProposalOutcome},
 };
@@ -15,6 +18,8 @@ use crate::{
 
 /// How long a proposal may be answered.
 pub const PROPOSAL_LASTS_MS: Millis = 7 * DAY_MS;
+/// Why a plan is not what it was.
+pub(super) const CHANGED: &str = "a template, an offer or the journey it would send was changed since";
 /// Proposals kept of one goal, the newest.
 pub const PROPOSALS_MAX: usize = 50;
 
@@ -47,14 +52,17 @@ impl Proposal {
 
     /// Most people the audience may have for it to be approved, and to run on.
     pub fn audience_max(&self) -> u64 {
-        self.proposed.plan.blast_radius.max(audience_max(self.proposed.audience))
+        audience_max(self.proposed.audience)
     }
 }
 
 impl GoalState {
     /// Proposes `plan`; what was proposed before and not answered is void.
-    pub(super) fn propose(&mut self, id: &str, plan: Plan, because: &str, step: &mut Step<'_>) {
+    pub(super) fn propose(&mut self, id: &str, mut plan: Plan, because: &str, step: &mut Step<'_>) {
         let Some(goal) = &self.goal else { return };
+        if let Some(running) = &self.running {
+            renumber(&mut plan, &running.plan);
+        }
         let baseline = self.progress.as_ref().map(|progress| progress.value);
         let baseline = baseline.or(self.baseline.as_ref().map(|baseline| baseline.value));
         let proposed = PlanProposed {
@@ -101,7 +109,12 @@ impl GoalState {
     }
 
     /// What an answer comes to. `None` where the proposal it answers does not wait: the first answer counts.
-    pub(super) fn answer(&self, answer: &ProposalAnswered, now_ms: Millis) -> Option<(ProposalOutcome, Box<str>)> {
+    pub(super) fn answer(
+        &self,
+        answer: &ProposalAnswered,
+        known: &Known,
+        now_ms: Millis,
+    ) -> Option<(ProposalOutcome, Box<str>)> {
         let open = self.open_proposal().filter(|open| open.proposed.number == answer.number)?;
         if !answer.approved {
             return Some((ProposalOutcome::Rejected, answer.reason.clone()));
@@ -112,6 +125,9 @@ impl GoalState {
         }
         if open.proposed.version != self.version || self.goal.is_none() {
             return void("the goal was changed since".into());
+        }
+        if !known.stands(&open.proposed.plan) {
+            return void(CHANGED.into());
         }
         if self.audience > open.audience_max() {
             let (now, then) = (self.audience, open.proposed.audience);

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use impresario_runtime::store::{Seq, TimerKey};
 use serde::{Deserialize, Serialize};
 
-use super::{Goal, GoalBaseline, GoalProgress, Proposal, Tripwires};
-use crate::{campaigns::Plan, vocabulary::Millis};
+use super::{Goal, GoalBaseline, GoalProgress, Metric, Proposal, Tripwires};
+use crate::{campaigns::Plan, segmentation::Span, vocabulary::Millis};
 
 /// One goal as it stands.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -55,8 +55,11 @@ pub struct Running {
     /// Most people the audience may have; none where the plan's blast radius alone binds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience_max: Option<u64>,
-    /// Since when.
+    /// Since when the campaign runs.
     pub since_ms: Millis,
+    /// What it is measured by, and over which horizon: another one begins another measurement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured: Option<(Metric, Option<Span>)>,
     /// The timer of its horizon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) horizon: Option<TimerKey>,
@@ -71,6 +74,10 @@ pub struct Paused {
     pub why: Box<str>,
     /// When.
     pub at_ms: Millis,
+    /// What runs is not what was approved any more: approving what it is now lifts this. Anything else somebody must
+    /// resume.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub outgrown: bool,
 }
 
 impl GoalState {

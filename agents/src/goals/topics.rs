@@ -227,6 +227,22 @@ impl Topic for ProposalLapses {
     const NAME: &'static str = "proposal.lapses";
 }
 
+/// Something that may be sent was defined or removed: a page of the worker's goals is looked at for what sends it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ContentReviewed {
+    pub(super) worker: u16,
+    pub(super) after: Option<String>,
+}
+
+impl Topic for ContentReviewed {
+    const NAME: &'static str = "goal.content.reviewed";
+    const PERSONAL: bool = false;
+
+    fn partition(&self) -> Option<u16> {
+        Some(self.worker)
+    }
+}
+
 /// A goal's horizon is reached.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct HorizonReached {

@@ -33,6 +33,13 @@ pub struct Journey {
     pub steps: Vec<StepDefined>,
 }
 
+impl Journey {
+    /// The templates it sends, each with its offer.
+    pub fn sends(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.steps.iter().filter_map(|step| step.send.as_ref()).map(|send| (&*send.template, send.offer.as_deref()))
+    }
+}
+
 /// What brings people into a journey.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -31,7 +31,7 @@ use crate::{
     suppression::{AddressSuppressed, SuppressionLifted},
     vocabulary::{
         ContactChanged, DecisionMade, Delivered, MarketingFreed, MarketingHeld, MessageRequested, MessageWithdrawn,
-        PersonDescribed, PersonTold, ProfileId, ProfileMerged, ProfileParted, ReceiptCame, SendingResumed,
+        PersonDescribed, PersonTold, ProfileId, ProfileMerged, ProfileParted, ReceiptCame, Refusal, SendingResumed,
         SendingStopped,
     },
 };
@@ -105,6 +105,15 @@ impl Agent for Messaging {
         Ok(())
     }
 
+    /// What waited for them is sent to nobody, and gives back what was set aside for it.
+    fn forget(&self, _: &ProfileId, person: &mut Correspondent, step: &mut Step<'_>) -> Result<(), AgentError> {
+        for mut pending in std::mem::take(&mut person.pending) {
+            let by = Refusal { guard: "erased".into(), why: "the person was erased".into() };
+            send::refuse(person, &mut pending, by, step);
+        }
+        Ok(())
+    }
+
     fn came_late(&self, _: Correspondent, _: &mut Step<'_>) -> Result<(), AgentError> {
         Ok(())
     }
@@ -144,7 +153,9 @@ macro_rules! shared {
 
 shared!(CampaignStarted, |common, event, step| {
     let campaigns = &mut common.house.campaigns;
-    campaigns.insert(event.campaign.clone(), Running::of(&event.plan, event.seq));
+    let before = campaigns.get(&event.campaign).filter(|_| event.revises);
+    let running = Running::of(&event.plan, event.seq, before);
+    campaigns.insert(event.campaign.clone(), running);
     while campaigns.len() > CAMPAIGNS_MAX {
         let ended = campaigns.iter().filter(|(_, running)| running.ended.is_some());
         let Some(oldest) = ended.min_by_key(|(_, running)| running.plan).map(|(id, _)| id.clone()) else { break };
@@ -154,7 +165,7 @@ shared!(CampaignStarted, |common, event, step| {
 
 shared!(CampaignEnded, |common, event, step| {
     if let Some(running) = common.house.campaigns.get_mut(&event.campaign) {
-        running.ended = Some(event.why.clone());
+        (running.ended, running.finished) = (Some(event.why.clone()), event.finished);
     }
 });
 

@@ -25,7 +25,7 @@ pub(super) fn delivered(
     let place = person.leaving.iter().position(|pending| pending.request.id == delivered.id);
     let pending = place.map(|place| person.leaving.remove(place));
     let (id, now_ms) = (delivered.id, step.now_ms());
-    let Some(HeldBack { until_ms, by }) = delivered.held.clone() else {
+    let Some(HeldBack { until_ms, by, for_good }) = delivered.held.clone() else {
         if delivered.failed.is_some() {
             // It has reached nobody: no cap counts it.
             person.sent.retain(|sent| sent.id != id);
@@ -55,6 +55,10 @@ pub(super) fn delivered(
     spend::settle(&mut pending, Settled::Returned, step);
     if let Some(because) = pending.withdrawn.take() {
         send::withdraw(person, &mut pending, because, step);
+        return Ok(());
+    }
+    if for_good {
+        send::refuse(person, &mut pending, by, step);
         return Ok(());
     }
     if until_ms.max(now_ms) > pending.until_ms || pending.returned > RETURNS_MAX {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     content::RenderInput,
-    gate::{self, Ask, Verdict},
+    gate::{self, Ask, Ride, Verdict},
     vocabulary::{
         Channel, DecisionMade, DecisionRequested, Deliver, Group, MessageClass, MessageHeld, MessageId, MessageRefused,
         MessageRequested, MessageSent, PersonDescribed, PersonTold, ProfileId, Refusal, RenderAsked,
@@ -177,7 +177,16 @@ pub(super) fn attempt(
         channel: request.channel,
         topic: topic.as_deref(),
         campaign: request.campaign.as_deref(),
-        plan: pending.plan,
+        ride: pending.plan.map(|plan| Ride {
+            plan,
+            template: &request.template,
+            offer: request.offer.as_deref(),
+            content: [
+                common.catalog.template_fingerprint(&request.template),
+                request.offer.as_deref().and_then(|offer| common.catalog.offer_fingerprint(offer)),
+            ],
+        }),
+        let_through: false,
         template: known.as_ref().map(drop).map_err(|refusal| &*refusal.why),
         // Asking for a confirmation is owed to whoever has asked.
         confirms: class == MessageClass::Transactional,

@@ -3,7 +3,7 @@
 use impresario_runtime::Step;
 
 use super::{
-    person::{Correspondent, PENDING_MAX},
+    person::{Correspondent, PENDING_MAX, Pending},
     send,
     spend::{self, Settled},
     topics::MessageDue,
@@ -60,6 +60,15 @@ pub(super) fn unite(profile: ProfileId, winner: &mut Correspondent, loser: Corre
         let leaves = winner.leaving.iter().any(|leaving| leaving.request.id == id);
         if leaves || winner.sent.iter().any(|sent| sent.id == id) {
             spend::settle(&mut pending, Settled::GivenBack, step);
+            continue;
+        }
+        let decided =
+            |pending: &Pending| pending.request.campaign.clone().filter(|_| pending.request.decision.is_some());
+        let same = |known: &Pending| decided(known).is_some() && decided(known) == decided(&pending);
+        if winner.pending.iter().chain(&winner.leaving).any(same) {
+            // The same campaign had decided on either of the two: they are one person, and get one message.
+            let why = "the campaign has another message for them, as somebody else they have turned out to be";
+            send::refuse(winner, &mut pending, Refusal { guard: "merge".into(), why: why.into() }, step);
             continue;
         }
         pending.request.profile = profile;

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use impresario_runtime::{AgentKey, SubjectId, Topic};
+use impresario_runtime::{AgentKey, SubjectId, Topic, store::Seq};
 use serde::{Deserialize, Serialize};
 
 use super::{Channel, Feature, Millis, ProfileId};
@@ -305,6 +305,9 @@ pub struct RewardObserved {
     pub outcome: Outcome,
     /// When the decision was made.
     pub decided_ms: Millis,
+    /// The plan it rode on: the place of the entry that put it into force; 0 where that was not noted yet.
+    #[serde(default)]
+    pub plan: Seq,
 }
 
 impl Topic for RewardObserved {

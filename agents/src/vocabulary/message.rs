@@ -332,6 +332,9 @@ pub struct HeldBack {
     pub until_ms: Millis,
     /// Which guard held it, and why.
     pub by: Refusal,
+    /// It is refused for good.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub for_good: bool,
 }
 
 /// A channel has taken a message, or has said that it will not, or not now.

@@ -44,6 +44,8 @@ fn plan() -> Plan {
         discounts_micros: Vec::new(),
         autonomy: Autonomy::Autonomous,
         strategy: Strategy::Learn,
+        retired: Vec::new(),
+        content: Vec::new(),
     }
 }
 
@@ -56,7 +58,7 @@ fn start(driver: &mut Driver, metric: Metric) {
     let mut goal = Goal::new("More", metric);
     goal.target = Some(Target::Absolute(1e9));
     driver.say(GoalSet { id: "more".into(), goal }).expect("a goal");
-    driver.say(CampaignStarted { campaign: "more".into(), plan: plan() }).expect("a campaign");
+    driver.say(CampaignStarted { campaign: "more".into(), plan: plan(), revises: false }).expect("a campaign");
     driver.settle().expect("rest");
 }
 
@@ -118,7 +120,7 @@ fn everything_sums_to_the_journal() {
                 features: Vec::new(),
                 model: "".into(),
                 explored: rng.next_u64() % 2 == 0,
-                plan: 1,
+                plan: u64::MAX,
                 at_ms: 0,
                 context: serde_json::Value::Null,
                 reserved: Default::default(),
@@ -165,6 +167,7 @@ fn everything_sums_to_the_journal() {
                 reward: 0.25,
                 outcome,
                 decided_ms: 0,
+                plan: u64::MAX,
             })
             .expect("a reward");
         driver.say(ordered(profile, (number / 10) as i64, 5_000_000)).expect("an order");

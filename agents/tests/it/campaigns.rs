@@ -1,6 +1,7 @@
 //! Goals, plans, decisions, rewards, played together on the driver.
 
 mod bounds;
+mod course;
 mod loops;
 mod play;
 mod proposals;

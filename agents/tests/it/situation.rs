@@ -217,8 +217,8 @@ fn texts(driver: &mut Driver, sent: u64, complained: u64) {
                 template: ("hello".into(), 1),
                 offer: None,
                 guards: Vec::new(),
-                because: "test".into(),
                 reached_before: false,
+                because: "test".into(),
             })
             .unwrap();
     }

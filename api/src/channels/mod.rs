@@ -80,14 +80,14 @@ impl Channels {
             Some(prepared) => self.send(&app, &message, at_ms, prepared).await?,
         };
         let Deliver { id, profile, campaign, channel, .. } = message;
-        let (failed, held) = match stopped {
-            None => (None, None),
-            Some(NotNow::Refused(Refusal { guard, why })) => {
-                (Some(format!("stopped by the gate: {guard}: {why}").into()), None)
-            }
-            Some(NotNow::Held(by)) => (None, Some(HeldBack { until_ms: look::now_ms(&app), by })),
-        };
-        Ok(Delivered { id, profile, campaign, channel, failed, held })
+        let held = stopped.map(|stopped| {
+            let (by, for_good) = match stopped {
+                NotNow::Held(by) => (by, false),
+                NotNow::Refused(by) => (by, true),
+            };
+            HeldBack { until_ms: look::now_ms(&app), by, for_good }
+        });
+        Ok(Delivered { id, profile, campaign, channel, failed: None, held })
     }
 
     /// Publishes what the gate, which let it through at `at_ms`, still lets through; else why not. What is held is

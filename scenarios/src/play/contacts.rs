@@ -200,7 +200,7 @@ impl Contacts {
                 }
             }
             CampaignStarted::NAME => {
-                let CampaignStarted { campaign, plan } = entry.decode(CampaignStarted::VERSION)?;
+                let CampaignStarted { campaign, plan, .. } = entry.decode(CampaignStarted::VERSION)?;
                 self.plans.insert(campaign.clone(), plan.clone());
                 Told::Everybody(format!("campaign {campaign} runs with {} arms", plan.arms.len()))
             }

@@ -64,7 +64,7 @@ impl Inbox {
         // What is out is out, whenever it is asked for again.
         let late = !came.contains_key(&id) && is_late(class, let_through_ms, until_ms);
         let by = || Refusal { guard: "late".into(), why: "it was let through too long ago".into() };
-        let held = late.then(|| HeldBack { until_ms, by: by() });
+        let held = late.then(|| HeldBack { until_ms, by: by(), for_good: false });
         if !failed && held.is_none() {
             came.entry(id).or_insert(message);
         }

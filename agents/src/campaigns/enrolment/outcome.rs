@@ -60,6 +60,7 @@ pub(super) fn close(
             reward: spec.map_or(0.0, |spec| reward(spec, &open.outcome)),
             outcome: open.outcome,
             decided_ms: open.decided_ms,
+            plan: made.plan,
         });
     }
     person.open = kept;

@@ -47,6 +47,8 @@ pub(super) fn plan(budget: Budget, blast_radius: u64) -> Plan {
         discounts_micros: vec![("ten".into(), 20_000)],
         autonomy: Autonomy::Autonomous,
         strategy: By::Uniform,
+        retired: Vec::new(),
+        content: Vec::new(),
     }
 }
 
@@ -86,7 +88,9 @@ struct Play {
 impl Play {
     fn start(&mut self, (messages, people, cost): (u64, u64, i64)) {
         let budget = Budget { messages: Some(messages), cost_micros: Some(cost), discount_micros: Some(cost / 3) };
-        self.driver.say(CampaignStarted { campaign: "more".into(), plan: plan(budget, people) }).unwrap();
+        self.driver
+            .say(CampaignStarted { campaign: "more".into(), plan: plan(budget, people), revises: false })
+            .unwrap();
     }
 
     fn ask(&mut self, person: u64) {

@@ -81,7 +81,7 @@ fn tell(between: &Between, now_ms: i64, number: usize, mut say: impl Saying) {
             };
             say.say(SendingStopped { scope, by: "test".into(), why: "wrong prices".into() });
         }
-        Between::End => say.say(CampaignEnded { campaign: "win-back".into(), why: "test".into() }),
+        Between::End => say.say(CampaignEnded { campaign: "win-back".into(), why: "test".into(), finished: false }),
         Between::Ticket(who) => say.say(MarketingHeld { profile: profile(*who), why: "an open ticket".into() }),
         Between::Cap(at_most) => {
             let cap = Cap { channel: None, topic: None, within_ms: 24 * HOUR_MS, at_most: *at_most };
@@ -307,7 +307,7 @@ fn ended((workers, rotate, one, breaks, steps): World) -> Ended {
     let mut driver = Driver::start(journal(), troupe, SEED, NOON).unwrap();
     driver.rotate(rotate);
     driver.say(template("hello", false, false)).unwrap();
-    let started: CampaignStarted = plan("win-back", 0.0);
+    let started: CampaignStarted = plan("win-back", 0.0, &template("hello", false, false));
     let plan = driver.say(started).unwrap().first;
     for (who, user) in USERS.iter().enumerate() {
         let traits = json!({

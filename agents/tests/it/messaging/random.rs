@@ -219,7 +219,7 @@ pub(super) fn giving_back(workers: usize, outbox: &Outbox) -> Troupe {
         };
         let by = Refusal { guard: "late".into(), why: "test".into() };
         let failed = (chance >= 224).then(|| "nobody is there".into());
-        let held = until_ms.map(|until_ms| HeldBack { until_ms, by });
+        let held = until_ms.map(|until_ms| HeldBack { until_ms, by, for_good: chance >= 56 });
         if held.is_none() {
             outbox.lock().unwrap().push(deliver.clone());
         }
@@ -244,6 +244,8 @@ struct Stage {
     workers: usize,
     number: u32,
     plan: u64,
+    /// The template of decisions, as it stands.
+    hello: TemplateDefined,
     outbox: Outbox,
 }
 
@@ -261,8 +263,9 @@ impl Stage {
         let now_ms = EVENINGS[evening].parse::<jiff::Timestamp>().unwrap().as_millisecond();
         let mut driver = Driver::start(journal(), giving_back(workers, &outbox), SEED, now_ms).unwrap();
         driver.rotate(rotate);
-        let mut stage = Self { driver: Some(driver), workers, number: 0, plan: 0, outbox };
-        stage.say(template("hello", false, false));
+        let hello = template("hello", false, false);
+        let mut stage = Self { driver: Some(driver), workers, number: 0, plan: 0, hello: hello.clone(), outbox };
+        stage.say(hello);
         stage.say(template("owed", true, false));
         stage.campaign(0.0, false);
         for who in 0..PEOPLE {
@@ -290,7 +293,7 @@ impl Stage {
     }
 
     fn campaign(&mut self, holdout: f64, topic: bool) {
-        let mut started = plan("win-back", holdout);
+        let mut started = plan("win-back", holdout, &self.hello);
         started.plan.topic = topic.then(|| "news".into());
         self.plan = self.say(started);
     }
@@ -426,10 +429,14 @@ impl Stage {
             }
             Next::Campaign { runs: true, holdout, topic } => self.campaign(holdout, topic),
             Next::Campaign { .. } => {
-                self.say(CampaignEnded { campaign: "win-back".into(), why: "test".into() });
+                self.say(CampaignEnded { campaign: "win-back".into(), why: "test".into(), finished: false });
             }
             Next::Template { template: place, owed, topic } => {
-                self.say(template(["hello", "owed"][place], owed, topic));
+                let defined = template(["hello", "owed"][place], owed, topic);
+                self.say(defined.clone());
+                if place == 0 {
+                    self.hello = defined;
+                }
             }
             Next::Ticket { who, open: true } => {
                 self.say(MarketingHeld { profile: profile(who), why: "an open ticket".into() });

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
 use impresario_agents::{
@@ -13,8 +13,9 @@ use impresario_agents::{
     segmentation::{Reason, SegmentEntered, Trigger},
     troupe,
     vocabulary::{
-        Arm, Channel, DecisionId, DecisionMade, Deliver, Delivered, Group, HeldBack, MessageId, MessageRefused,
-        MessageReturned, MessageSent, Millis, Outcome, ProfileId, Refusal, Reserved, RewardObserved,
+        Arm, Channel, DecisionId, DecisionMade, Deliver, Delivered, EventKind, Group, HeldBack, IdentifierKind,
+        MessageId, MessageRefused, MessageReturned, MessageSent, Millis, Outcome, ProfileId, Refusal, Reserved,
+        RewardObserved,
     },
 };
 use impresario_runtime::{
@@ -23,8 +24,8 @@ use impresario_runtime::{
 };
 use serde_json::Value;
 
-use super::stage::{HOUR_MS, NOON, anna, on, plan, request};
-use crate::support::{journal, said};
+use super::stage::{HOUR_MS, NOON, anna, hello, identify, on, plan, request};
+use crate::support::{With, event, journal, node, said};
 
 const SEED: [u8; 32] = [7; 32];
 
@@ -32,6 +33,8 @@ const SEED: [u8; 32] = [7; 32];
 #[derive(Clone, Default)]
 pub(super) struct Post {
     present_ms: Arc<AtomicI64>,
+    /// The gate, asked once more, refuses everything for good.
+    refuses: Arc<AtomicBool>,
     out: Arc<Mutex<Vec<(Millis, MessageId)>>>,
 }
 
@@ -45,7 +48,8 @@ impl Post {
             let present_ms = post.present_ms.load(Ordering::Relaxed);
             let by = Refusal { guard: "late".into(), why: "test".into() };
             let late = is_late(class, let_through_ms, present_ms);
-            let held = late.then_some(HeldBack { until_ms: present_ms, by });
+            let for_good = post.refuses.load(Ordering::Relaxed);
+            let held = (late || for_good).then_some(HeldBack { until_ms: present_ms, by, for_good });
             if held.is_none() {
                 post.out.lock().unwrap().push((let_through_ms, id));
             }
@@ -155,7 +159,7 @@ fn overdue_beyond_its_time_it_is_refused_as_late_and_everybody_who_counted_it_ta
     let journal = journal();
     let mut driver = on(&journal, NOON);
     let profile = anna(&mut driver);
-    let started = driver.say(plan("win-back", 0.0)).unwrap();
+    let started = driver.say(plan("win-back", 0.0, &hello())).unwrap();
     let reason = Reason { by: Trigger::Event, because: "".into() };
     driver.say(SegmentEntered { segment: "win-back".into(), profile, reason }).unwrap();
     driver.settle().unwrap();
@@ -188,7 +192,7 @@ fn a_campaign_counts_what_went_late_as_one() {
     let journal = journal();
     let mut driver = on(&journal, NOON);
     let profile = anna(&mut driver);
-    let started = driver.say(plan("win-back", 0.0)).unwrap();
+    let started = driver.say(plan("win-back", 0.0, &hello())).unwrap();
     let reason = Reason { by: Trigger::Event, because: "".into() };
     driver.say(SegmentEntered { segment: "win-back".into(), profile, reason }).unwrap();
     driver.settle().unwrap();
@@ -206,4 +210,82 @@ fn a_campaign_counts_what_went_late_as_one() {
     let report = driver.read::<Analytics, _>(&key, |reading| reading.get(&key).unwrap().cloned()).unwrap().unwrap();
     let row = report.channels.iter().find(|row| row.channel == Channel::Sms).unwrap();
     assert_eq!((row.sent, row.returned, row.delivered), (1, 1, 1));
+}
+
+#[test]
+fn what_the_gate_stops_at_the_last_moment_was_never_sent() {
+    let journal = journal();
+    let post = Post::default();
+    post.refuses.store(true, Ordering::Relaxed);
+    let mut driver = on(&journal, NOON);
+    let profile = anna(&mut driver);
+    driver.stop().unwrap();
+    let mut driver = post.up(&journal, NOON);
+    let started = driver.say(plan("win-back", 0.0, &hello())).unwrap();
+    driver.settle().unwrap();
+    let made = decision(profile, started.first, NOON);
+    let id = made.id;
+    driver.say(made).unwrap();
+    driver.settle().unwrap();
+    assert!(post.out().is_empty());
+    // It gives back what it had taken, no cap counts it, and it is no failure of the channel.
+    let settled: Vec<_> = said::<DecisionSettled>(&driver).into_iter().filter(|settled| settled.id == id).collect();
+    assert_eq!(
+        settled.iter().map(|settled| (settled.sent, settled.returned)).collect::<Vec<_>>(),
+        [(true, false), (false, true), (false, false)]
+    );
+    let person = driver.read::<Messaging, _>(&profile, |reading| reading.get(&profile).unwrap().cloned()).unwrap();
+    assert!(person.unwrap().sent.is_empty());
+    assert_eq!(said::<MessageRefused>(&driver).len(), 1);
+    assert!(said::<Delivered>(&driver).iter().all(|delivered| delivered.failed.is_none()));
+}
+
+#[test]
+fn two_accounts_that_turn_out_to_be_one_get_one_message_of_a_campaign() {
+    for together in [false, true] {
+        let journal = journal();
+        let post = Post::default();
+        let mut driver = on(&journal, NOON);
+        let one = anna(&mut driver);
+        let traits = serde_json::json!({ "phone": "+48 600 100 201", "consent": ["sms"] });
+        driver.say(identify("annie", NOON, &traits)).unwrap();
+        driver.settle().unwrap();
+        driver.stop().unwrap();
+        let mut driver = post.up(&journal, NOON);
+        let started = driver.say(plan("win-back", 0.0, &hello())).unwrap();
+        let other = node(IdentifierKind::UserId, "annie");
+        for (number, profile) in [(1, one), (2, other)] {
+            let id = DecisionId::of(profile, "win-back", number);
+            driver.say(DecisionMade { id, ..decision(profile, started.first, NOON + HOUR_MS) }).unwrap();
+        }
+        if together {
+            let alias = event(EventKind::Alias, "alias", NOON).user("anna").previous("annie");
+            driver.say(alias).unwrap();
+        }
+        post.set_present(NOON + HOUR_MS);
+        driver.advance_to(NOON + 2 * HOUR_MS).unwrap();
+        let refused: Vec<_> = said::<MessageRefused>(&driver).into_iter().map(|refused| refused.by.guard).collect();
+        assert_eq!((post.out().len(), refused.len()), if together { (1, 1) } else { (2, 0) }, "{refused:?}");
+        assert!(!together || *refused[0] == *"merge");
+    }
+}
+
+#[test]
+fn what_waits_for_somebody_who_is_erased_gives_back_what_was_set_aside() {
+    let journal = journal();
+    let post = Post::default();
+    let mut driver = on(&journal, NOON);
+    let profile = anna(&mut driver);
+    driver.stop().unwrap();
+    let mut driver = post.up(&journal, NOON);
+    let started = driver.say(plan("win-back", 0.0, &hello())).unwrap();
+    driver.say(decision(profile, started.first, NOON + HOUR_MS)).unwrap();
+    driver.settle().unwrap();
+    assert!(said::<DecisionSettled>(&driver).is_empty());
+    driver.erase(profile.into()).unwrap();
+    driver.settle().unwrap();
+    driver.advance_to(NOON + 2 * HOUR_MS).unwrap();
+    assert!(post.out().is_empty());
+    let settled = said::<DecisionSettled>(&driver);
+    assert_eq!(settled.iter().map(|settled| settled.sent).collect::<Vec<_>>(), [false]);
 }

@@ -21,7 +21,7 @@ use super::{
     oracle::SEED,
     random::{Outbox, giving_back},
     returned::Post,
-    stage::{HOUR_MS, NOON, at_noon, identify, on, plan, request},
+    stage::{HOUR_MS, NOON, at_noon, hello, identify, on, plan, request},
 };
 use crate::support::{journal, node, said};
 
@@ -36,7 +36,7 @@ fn reader(driver: &mut Driver, number: usize) -> ProfileId {
 }
 
 fn start(driver: &mut Driver, messages: Option<u64>, people: u64) {
-    let mut started = plan("win-back", 0.0);
+    let mut started = plan("win-back", 0.0, &hello());
     started.plan.budget.messages = messages;
     started.plan.blast_radius = people;
     started.plan.costs_micros = vec![(Channel::Sms, 50_000)];

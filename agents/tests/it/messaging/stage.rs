@@ -4,10 +4,10 @@ use std::{io::Write, sync::Arc};
 
 use impresario_agents::{
     campaigns::{Autonomy, Budget, CampaignStarted, Plan, PlanTrigger, RewardSpec, Strategy},
-    content::{Offer, OfferDefined, Template, TemplateDefined},
+    content::{OfferDefined, TemplateDefined, fingerprint},
     troupe,
     vocabulary::{
-        Channel, Deliver, Delivered, IdentifierKind, MessageClass, MessageId, MessageRequested, Millis, ProfileId,
+        Arm, Channel, Deliver, Delivered, IdentifierKind, MessageClass, MessageId, MessageRequested, Millis, ProfileId,
         Tracked,
     },
 };
@@ -34,14 +34,14 @@ pub(super) fn at_noon() -> Driver {
 
 pub(super) fn on(journal: &Arc<Journal>, now_ms: Millis) -> Driver {
     let mut driver = Driver::start(Arc::clone(journal), delivering(2), [7; 32], now_ms).unwrap();
-    driver.say(TemplateDefined { id: "hello".into(), template: template() }).unwrap();
-    driver.say(OfferDefined { id: "ten".into(), offer: offer() }).unwrap();
+    driver.say(hello()).unwrap();
+    driver.say(ten()).unwrap();
     driver.settle().unwrap();
     driver
 }
 
-fn template() -> Template {
-    serde_json::from_value(json!({
+pub(super) fn hello() -> TemplateDefined {
+    let template = json!({
         "name": "Hello",
         "email": {
             "subject": "For {{ person.first_name }}",
@@ -50,12 +50,13 @@ fn template() -> Template {
         },
         "sms": { "text": "{{ person.first_name }}: {{ offer.percent }}% off until {{ offer.valid_until | date: '%H:%M' }}" },
         "push": { "title": "{{ person.first_name }}", "body": "Come back to {{ context.product.name }}" },
-    }))
-    .unwrap()
+    });
+    TemplateDefined { id: "hello".into(), template: serde_json::from_value(template).unwrap() }
 }
 
-fn offer() -> Offer {
-    serde_json::from_value(json!({ "name": "Ten off", "percent": 10, "code": "TEN", "valid_minutes": 360 })).unwrap()
+pub(super) fn ten() -> OfferDefined {
+    let offer = json!({ "name": "Ten off", "percent": 10, "code": "TEN", "valid_minutes": 360 });
+    OfferDefined { id: "ten".into(), offer: serde_json::from_value(offer).unwrap() }
 }
 
 pub(super) fn sms_only() -> TemplateDefined {
@@ -100,12 +101,22 @@ pub(super) fn request(profile: ProfileId, name: &str, channel: Channel, at_ms: M
     }
 }
 
-pub(super) fn plan(goal: &str, holdout_share: f64) -> CampaignStarted {
+/// A plan that sends one template as it is defined here, by every channel, with an offer and without.
+pub(super) fn plan(goal: &str, holdout_share: f64, sends: &TemplateDefined) -> CampaignStarted {
+    let (template, ten) = (&sends.id, ten());
+    let arm = |channel, offer| Arm { template: template.clone(), offer, channel, hour: None };
+    let arms = Channel::ALL.into_iter().flat_map(|channel| [arm(channel, None), arm(channel, Some("ten".into()))]);
     let plan = Plan {
         goal: goal.into(),
         audience: "everybody".into(),
-        trigger: PlanTrigger::Audience { every_ms: 24 * HOUR_MS },
-        arms: Vec::new(),
+        // Nobody is due of themselves: what is decided is what a test says.
+        trigger: PlanTrigger::Situation { kind: "none".into() },
+        arms: arms.collect(),
+        retired: Vec::new(),
+        content: vec![
+            (Plan::template_key(template), fingerprint(&sends.template)),
+            (Plan::offer_key(&ten.id), fingerprint(&ten.offer)),
+        ],
         topic: None,
         journey: None,
         reward: RewardSpec {
@@ -129,7 +140,7 @@ pub(super) fn plan(goal: &str, holdout_share: f64) -> CampaignStarted {
         autonomy: Autonomy::Autonomous,
         strategy: Strategy::Learn,
     };
-    CampaignStarted { campaign: goal.into(), plan }
+    CampaignStarted { campaign: goal.into(), plan, revises: false }
 }
 
 /// What a clock on the wall shows, for figures of a full run.

@@ -1,18 +1,19 @@
 //! The way of one message, from the wish to its channel.
 
 use impresario_agents::{
+    campaigns::CampaignStarted,
     content::TemplateDefined,
     messaging::Messaging,
     vocabulary::{
         Arm, Channel, DecisionId, DecisionMade, Delivered, Feature, Group, MessageHeld, MessageId, MessageRefused,
-        MessageRequested, MessageSent, MessageWithdrawn, ReceiptCame, ReceiptKind, RenderAsked, Reserved,
-        SendingResumed, SendingStopped, StopScope,
+        MessageRequested, MessageSent, MessageWithdrawn, Millis, ProfileId, ReceiptCame, ReceiptKind, RenderAsked,
+        Reserved, SendingResumed, SendingStopped, StopScope,
     },
 };
 use impresario_runtime::Driver;
 use serde_json::{Value, json};
 
-use super::stage::{HOUR_MS, NOON, anna, at_noon, identify, plan, request, sms_only};
+use super::stage::{HOUR_MS, NOON, anna, at_noon, hello, identify, plan, request, sms_only, ten};
 use crate::support::{With, said};
 
 fn refused(driver: &Driver) -> Vec<String> {
@@ -31,7 +32,7 @@ fn sent(driver: &Driver) -> usize {
 fn a_decision_becomes_a_message_that_is_delivered() {
     let mut driver = at_noon();
     let profile = anna(&mut driver);
-    let started = driver.say(plan("win-back", 0.0)).unwrap();
+    let started = driver.say(plan("win-back", 0.0, &hello())).unwrap();
     driver.settle().unwrap();
     let id = DecisionId::of(profile, "win-back", 1);
     let arm = Arm { template: "hello".into(), offer: Some("ten".into()), channel: Channel::Sms, hour: None };
@@ -68,6 +69,66 @@ fn a_decision_becomes_a_message_that_is_delivered() {
     driver.say(decision(DecisionId::of(profile, "win-back", 2), started.first + 1)).unwrap();
     driver.settle().unwrap();
     assert_eq!(refused(&driver), ["autonomy"]);
+}
+
+/// One decision of a plan, for an SMS with the offer, a minute from now.
+fn decided(profile: ProfileId, number: u32, plan: u64, at_ms: Millis) -> DecisionMade {
+    DecisionMade {
+        id: DecisionId::of(profile, "win-back", number),
+        campaign: "win-back".into(),
+        profile,
+        group: Group::Policy,
+        arm: Some(Arm { template: "hello".into(), offer: Some("ten".into()), channel: Channel::Sms, hour: None }),
+        withheld: None,
+        chosen: 1,
+        propensity: 1.0,
+        candidates: vec![(1, 1.0)],
+        features: Vec::new(),
+        model: "".into(),
+        explored: false,
+        plan,
+        at_ms: at_ms + 60_000,
+        context: Value::Null,
+        reserved: Reserved::default(),
+    }
+}
+
+#[test]
+fn what_was_decided_is_sent_as_it_was_then_or_not_at_all() {
+    let mut driver = at_noon();
+    let profile = anna(&mut driver);
+    let first = driver.say(plan("win-back", 0.0, &hello())).unwrap().first;
+    driver.settle().unwrap();
+    let minute = |driver: &mut Driver| driver.advance_to(driver.now_ms() + 60_000).unwrap();
+    // Another plan takes its place that would send the same, and more.
+    driver.say(decided(profile, 1, first, NOON)).unwrap();
+    let mut wider = plan("win-back", 0.0, &hello());
+    wider.plan.blast_radius += 1;
+    let second = driver.say(CampaignStarted { revises: true, ..wider.clone() }).unwrap().first;
+    minute(&mut driver);
+    assert_eq!((sent(&driver), refused(&driver)), (1, Vec::new()));
+    // The offer gives away more than was decided on: not even under the very plan that stands.
+    driver.say(decided(profile, 2, second, driver.now_ms())).unwrap();
+    let mut twenty = ten();
+    twenty.offer.percent = Some(20.0);
+    driver.say(twenty).unwrap();
+    minute(&mut driver);
+    assert_eq!((sent(&driver), refused(&driver)), (1, vec!["autonomy".into()]));
+    // It is as it was again, but the arm is in the plan no more.
+    driver.say(ten()).unwrap();
+    driver.say(decided(profile, 3, second, driver.now_ms())).unwrap();
+    let retired = (1_u16..).zip(&wider.plan.arms).filter(|(_, arm)| arm.channel == Channel::Sms);
+    wider.plan.retired = retired.map(|(number, _)| number).collect();
+    driver.say(CampaignStarted { revises: true, ..wider.clone() }).unwrap();
+    minute(&mut driver);
+    assert_eq!((sent(&driver), refused(&driver).len()), (1, 2));
+    // A campaign that begins anew has decided nothing yet.
+    wider.plan.retired.clear();
+    let third = driver.say(CampaignStarted { revises: false, ..wider }).unwrap().first;
+    driver.say(decided(profile, 4, second, driver.now_ms())).unwrap();
+    driver.say(decided(profile, 5, third, driver.now_ms())).unwrap();
+    minute(&mut driver);
+    assert_eq!((sent(&driver), refused(&driver).len()), (2, 3));
 }
 
 #[test]

@@ -172,6 +172,6 @@ async fn known(app: &App, id: &str) -> Result<OfferView, Problem> {
 }
 
 fn view(id: &str, known: &CatalogOffer) -> OfferView {
-    let CatalogOffer { offer, version, defined_at_ms } = known.clone();
+    let CatalogOffer { offer, version, defined_at_ms, .. } = known.clone();
     OfferView { id: id.to_owned(), version, defined_at_ms, offer }
 }
