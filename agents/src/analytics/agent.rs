@@ -28,6 +28,8 @@ impl Agent for Analytics {
     const NAME: &'static str = "analytics";
     type Key = String;
     type State = Report;
+    /// 2: messages are counted by arm when they are sent, not when their attribution window is over.
+    const STATE_VERSION: u8 = 2;
 
     fn routes(routes: &mut Routes<Self>) {
         let of = |campaign: &Option<Box<str>>| campaign.as_ref().map(ToString::to_string);
@@ -153,7 +155,12 @@ impl On<DecisionMade> for Analytics {
 
 impl On<MessageSent> for Analytics {
     fn on(&self, report: &mut Report, event: &Event<'_, MessageSent>, _: &mut Step<'_>) -> Result<(), AgentError> {
-        report.channel(event.channel).sent += 1;
+        let row = report.channel(event.channel);
+        row.sent += 1;
+        match event.arm {
+            Some((group, arm)) => report.arm(group, arm).sent += 1,
+            None => row.of_journeys += 1,
+        }
         Ok(())
     }
 }
@@ -163,6 +170,11 @@ impl On<MessageReturned> for Analytics {
         let row = report.channel(event.channel);
         row.sent = row.sent.saturating_sub(1);
         row.returned += 1;
+        let apart = match event.arm {
+            Some((group, arm)) => &mut report.arm(group, arm).sent,
+            None => &mut row.of_journeys,
+        };
+        *apart = apart.saturating_sub(1);
         Ok(())
     }
 }
@@ -213,7 +225,6 @@ impl On<RewardObserved> for Analytics {
         let outcome = &event.outcome;
         let row = report.arm(event.group, event.chosen);
         row.rewarded += 1;
-        row.sent += u64::from(outcome.sent);
         row.opened += u64::from(outcome.opened);
         row.clicked += u64::from(outcome.clicked);
         row.converted += u64::from(outcome.conversions > 0);

@@ -57,11 +57,11 @@ pub struct ArmRow {
     pub decisions: u64,
     /// Of those, made to explore.
     pub explored: u64,
+    /// Of the decisions, those whose message was sent so far.
+    pub sent: u64,
     /// Decisions whose attribution window is over.
     pub rewarded: u64,
-    /// Of those: a message was sent.
-    pub sent: u64,
-    /// It was opened by a person.
+    /// Of those: the message was opened by a person.
     pub opened: u64,
     /// It was clicked.
     pub clicked: u64,
@@ -95,6 +95,10 @@ pub struct ChannelRow {
     /// Those: let through too long ago, or stopped at the last moment, and checked again from the beginning.
     #[serde(default)]
     pub returned: u64,
+    /// Of those that were let through and not given back, messages of a journey's own steps or of programs: no arm
+    /// was chosen for them.
+    #[serde(default)]
+    pub of_journeys: u64,
     /// Taken by the channel.
     pub delivered: u64,
     /// Not taken.
@@ -280,8 +284,8 @@ impl ArmRow {
             arm,
             decisions: 0,
             explored: 0,
-            rewarded: 0,
             sent: 0,
+            rewarded: 0,
             opened: 0,
             clicked: 0,
             converted: 0,
@@ -298,6 +302,6 @@ impl ArmRow {
 impl ChannelRow {
     fn new(channel: Channel) -> Self {
         let (refused_before, refused, receipts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { channel, refused_before, refused, sent: 0, returned: 0, delivered: 0, failed: 0, receipts }
+        Self { channel, refused_before, refused, sent: 0, returned: 0, of_journeys: 0, delivered: 0, failed: 0, receipts }
     }
 }

@@ -9,7 +9,7 @@ use super::{history::Letters, spend::Spend};
 use crate::{
     gate::{Circumstances, Contacted, Ledger},
     parting::OfPerson,
-    vocabulary::{Contact, MessageId, MessageRequested, Millis},
+    vocabulary::{Contact, Group, MessageId, MessageRequested, Millis},
 };
 
 /// Messages that wait for one person.
@@ -27,6 +27,9 @@ pub struct Pending {
     /// The plan it rides on, where it comes of a decision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Seq>,
+    /// As [`MessageSent::arm`](crate::vocabulary::MessageSent::arm).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) arm: Option<(Group, u16)>,
     /// After this instant it is given up.
     pub until_ms: Millis,
     /// The timer that wakes it.
@@ -56,7 +59,7 @@ fn is_zero(times: &u16) -> bool {
 impl Pending {
     pub(super) fn new(request: MessageRequested, plan: Option<Seq>, until_ms: Millis) -> Self {
         let (timer, stopped, asked, withdrawn, returned) = (None, false, false, None, 0);
-        Self { request, plan, until_ms, timer, stopped, asked, withdrawn, spend: Spend::NotAsked, returned }
+        Self { request, plan, arm: None, until_ms, timer, stopped, asked, withdrawn, spend: Spend::NotAsked, returned }
     }
 }
 

@@ -41,8 +41,9 @@ pub(super) fn delivered(
         (letter.to, letter.token) = (None, None);
     }
     let decision = pending.as_ref().and_then(|pending| pending.request.decision);
+    let arm = pending.as_ref().and_then(|pending| pending.arm);
     let (campaign, channel) = (delivered.campaign.clone(), delivered.channel);
-    step.publish(MessageReturned { id, profile, campaign, decision, channel, until_ms, by: by.clone() });
+    step.publish(MessageReturned { id, profile, campaign, decision, arm, channel, until_ms, by: by.clone() });
     let Some(mut pending) = pending else {
         // What was asked for is not known any more, so it can't be asked for again.
         person.letters.note(id, now_ms, Fate::Refused(by.clone()));

@@ -76,7 +76,7 @@ pub(super) fn decided(
         channel_because: None,
         instead_of: None,
     };
-    requested(profile, person, request, Some(decision.plan), step)
+    requested(profile, person, request, Some((decision.plan, (decision.group, decision.chosen))), step)
 }
 
 /// Somebody wants a message to be sent. Asked for twice, it is one.
@@ -84,7 +84,7 @@ pub(super) fn requested(
     profile: ProfileId,
     person: &mut Correspondent,
     mut request: MessageRequested,
-    plan: Option<Seq>,
+    decided: Option<(Seq, (Group, u16))>,
     step: &mut Step<'_>,
 ) -> Result<(), AgentError> {
     let (id, now_ms) = (request.id, step.now_ms());
@@ -116,7 +116,8 @@ pub(super) fn requested(
     });
     let until_ms = request.until_ms.unwrap_or_else(|| request.at_ms.max(now_ms).saturating_add(WAITS_MS));
     let at_ms = request.at_ms;
-    let mut pending = Pending::new(request, plan, until_ms);
+    let (plan, arm) = decided.unzip();
+    let mut pending = Pending { arm, ..Pending::new(request, plan, until_ms) };
     if person.pending.len() >= PENDING_MAX {
         let why = format!("{PENDING_MAX} messages wait for them already");
         refuse(person, &mut pending, Refusal { guard: "cap".into(), why: why.into() }, step);
@@ -255,6 +256,7 @@ pub(super) fn attempt(
         class,
         campaign: request.campaign.clone(),
         decision: request.decision,
+        arm: pending.arm,
         channel: request.channel,
         template: (request.template.clone(), rendered.version),
         offer: request.offer.clone(),

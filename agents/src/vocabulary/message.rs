@@ -3,7 +3,7 @@ use std::fmt;
 use impresario_runtime::{AgentKey, Effect, SubjectId, Topic};
 use serde::{Deserialize, Serialize};
 
-use super::{Channel, DecisionId, Feature, Millis, ProfileId, Refusal};
+use super::{Channel, DecisionId, Feature, Group, Millis, ProfileId, Refusal};
 
 /// One message to one person; the provider's idempotency key. Shown as `m_` and sixteen lowercase hexadecimal
 /// digits.
@@ -202,6 +202,9 @@ pub struct MessageSent {
     /// Which decision it comes of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionId>,
+    /// Of a decision: the person's group and the chosen arm's number, under which it is counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arm: Option<(Group, u16)>,
     /// By which channel.
     pub channel: Channel,
     /// The template, and the place of the entry that defined the version of it.
@@ -236,6 +239,9 @@ pub struct MessageReturned {
     /// Which decision it comes of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionId>,
+    /// As [`MessageSent::arm`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arm: Option<(Group, u16)>,
     /// By which channel it was to go.
     pub channel: Channel,
     /// When everything is checked again.

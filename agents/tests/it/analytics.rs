@@ -136,6 +136,7 @@ fn everything_sums_to_the_journal() {
                     class: Default::default(),
                     campaign: Some("more".into()),
                     decision: Some(id),
+                    arm: Some((group, chosen)),
                     channel,
                     template: ("plain".into(), 1),
                     offer: None,

@@ -111,6 +111,7 @@ fn let_through(driver: &mut Driver, id: MessageId, channel: Channel) {
         class: MessageClass::Marketing,
         campaign: None,
         decision: None,
+        arm: None,
         channel,
         template: ("t".into(), 1),
         offer: None,

@@ -7,4 +7,5 @@ mod restart;
 mod returned;
 mod spend;
 mod stage;
+mod sums;
 mod way;

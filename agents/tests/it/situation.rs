@@ -213,6 +213,7 @@ fn texts(driver: &mut Driver, sent: u64, complained: u64) {
                 class: MessageClass::Marketing,
                 campaign: None,
                 decision: None,
+                arm: None,
                 channel: Channel::Sms,
                 template: ("hello".into(), 1),
                 offer: None,

@@ -40,6 +40,7 @@ impl On<Tracked> for Greeter {
             class: MessageClass::Marketing,
             campaign: None,
             decision: None,
+            arm: None,
             channel,
             template: (text("template").unwrap_or("hello").into(), 1),
             offer: text("offer").map(Into::into),

@@ -77,6 +77,7 @@ pub(super) fn sent(made: &DecisionMade, channel: Channel, version: Seq) -> Messa
         class: MessageClass::Marketing,
         campaign: Some(made.campaign.clone()),
         decision: Some(made.id),
+        arm: made.arm.as_ref().map(|_| (made.group, made.chosen)),
         channel,
         template: ("hello".into(), version),
         offer: made.arm.as_ref().and_then(|arm| arm.offer.clone()),
