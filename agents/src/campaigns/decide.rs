@@ -38,7 +38,10 @@ fn eligible(
     for (number, arm) in plan.standing_arms() {
         let Some(verdict) = asked.channels.iter().find(|verdict| verdict.channel == arm.channel) else { continue };
         let Some(at_ms) = clock.moment(arm, verdict, now_ms) else {
-            refused = refused.or_else(|| verdict.refused.clone());
+            // That a channel has no address tells least: what another one lacks goes before it.
+            if refused.as_ref().is_none_or(|known: &Refusal| &*known.guard == "address" && verdict.refused.is_some()) {
+                refused = verdict.refused.clone();
+            }
             continue;
         };
         let wanted = wanted(plan, arm.channel, arm.offer.as_deref(), asked.reached_before);

@@ -28,8 +28,8 @@ use crate::{
     profiles::json,
     segmentation::{ConditionsAnswered, ConditionsAsked},
     vocabulary::{
-        EventKind, Feature, MarketingFreed, MarketingHeld, MessageHeld, MessageRefused, ProfileChanged, ProfileId,
-        ProfileMerged, ProfileParted, ProfileSettled, ReceiptCame, ReceiptKind, Refusal, Stamp, Tracked,
+        DecisionMade, EventKind, Feature, MarketingFreed, MarketingHeld, MessageHeld, MessageRefused, ProfileChanged,
+        ProfileId, ProfileMerged, ProfileParted, ProfileSettled, ReceiptCame, ReceiptKind, Refusal, Stamp, Tracked,
     },
 };
 
@@ -79,6 +79,7 @@ impl Agent for Crm {
             (matters && !receipt.machine).then_some(receipt.profile)
         });
         routes.on_some(|refused: &MessageRefused| by_ticket(&refused.by).then_some(refused.profile));
+        routes.on_some(|made: &DecisionMade| made.withheld.as_ref().is_some_and(by_ticket).then_some(made.profile));
         routes.on_some(|held: &MessageHeld| by_ticket(&held.by).then_some(held.profile));
         routes.on_many::<ProfileChanged>();
         routes.on_many::<ProfileMerged>();
@@ -345,8 +346,12 @@ impl On<ConditionsAnswered> for Crm {
     }
 }
 
-/// A message was not sent since a ticket is open: somebody should speak to them.
+/// A message was not sent since a ticket is open: somebody should speak to them, once for each ticket.
 fn held_back(profile: ProfileId, own: &mut Relation, step: &mut Step<'_>) {
+    if !own.see_to_tickets(step.now_ms()) {
+        step.unchanged();
+        return;
+    }
     let why = "a message was held back, since a ticket is open".to_owned();
     task(profile, own, TaskKind::TicketOpen, why, step);
 }
@@ -360,6 +365,13 @@ impl On<MessageRefused> for Crm {
 
 impl On<MessageHeld> for Crm {
     fn on(&self, own: &mut Relation, event: &Event<'_, MessageHeld>, step: &mut Step<'_>) -> Result<(), AgentError> {
+        held_back(event.profile, own, step);
+        Ok(())
+    }
+}
+
+impl On<DecisionMade> for Crm {
+    fn on(&self, own: &mut Relation, event: &Event<'_, DecisionMade>, step: &mut Step<'_>) -> Result<(), AgentError> {
         held_back(event.profile, own, step);
         Ok(())
     }

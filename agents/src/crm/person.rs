@@ -1,6 +1,6 @@
 //! What sales and support know of one person. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use impresario_runtime::store::Seq;
 use serde::{Deserialize, Serialize};
@@ -77,6 +77,9 @@ pub struct Relation {
     /// Their tickets, by id: when last heard of, and whether open.
     #[serde(rename = "t", skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) tickets: BTreeMap<Box<str>, (Stamp, bool)>,
+    /// The open tickets for which somebody was asked to speak to them.
+    #[serde(rename = "s", skip_serializing_if = "BTreeSet::is_empty")]
+    pub(super) seen_to: BTreeSet<Box<str>>,
     /// Open tickets as last said; none where marketing is not held back.
     #[serde(rename = "h", skip_serializing_if = "Option::is_none")]
     pub(super) held: Option<u32>,
@@ -118,7 +121,7 @@ impl OfPerson for Relation {
     }
 
     fn begin_again(self) -> Self {
-        Self { tickets: BTreeMap::new(), deeds: Deeds::default(), unnamed_deals: 0, ..self }
+        Self { tickets: BTreeMap::new(), seen_to: BTreeSet::new(), deeds: Deeds::default(), unnamed_deals: 0, ..self }
     }
 }
 
@@ -134,16 +137,32 @@ impl Relation {
         open.count() as u32
     }
 
+    /// Whether there is reason to ask somebody to speak to them because of a ticket: one that holds marketing back and
+    /// that nobody was asked to see to. Where what holds it is not known, whoever asks has a reason.
+    pub(super) fn see_to_tickets(&mut self, now_ms: Millis) -> bool {
+        let open = self.tickets.iter().filter(|(_, (stamp, open))| *open && now_ms < stamp.0 + TICKET_HOLDS_MS);
+        let open: BTreeSet<_> = open.map(|(id, _)| id.clone()).collect();
+        let is_new = open.is_empty() || !open.is_subset(&self.seen_to);
+        if is_new {
+            self.seen_to = open;
+        }
+        is_new
+    }
+
     /// A ticket is opened or closed; of several words the last by event time counts.
     pub(super) fn ticket(&mut self, id: &str, stamp: Stamp, open: bool) {
         let known = self.tickets.entry(id.into()).or_insert((stamp, open));
         if known.0 < stamp {
             *known = (stamp, open);
+            if !open {
+                self.seen_to.remove(id);
+            }
         }
         while self.tickets.len() > EACH_MAX {
             let oldest = self.tickets.iter().min_by_key(|(_, (stamp, open))| (*open, *stamp));
             let Some(oldest) = oldest.map(|(id, _)| id.clone()) else { break };
             self.tickets.remove(&oldest);
+            self.seen_to.remove(&oldest);
         }
     }
 
@@ -196,6 +215,7 @@ impl Relation {
                 _ => drop(self.deals.insert(id, deal)),
             }
         }
+        self.seen_to.extend(other.seen_to);
         self.deeds.merge(other.deeds);
         self.unnamed_deals = self.unnamed_deals.saturating_add(other.unnamed_deals);
         (self.lead, self.hot) = (self.lead || other.lead, self.hot || other.hot);

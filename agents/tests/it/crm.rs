@@ -4,8 +4,8 @@ use impresario_agents::{
     crm::{Crm, DealCreated, DealStatus, DealWon, LeadScored, Relation, TaskCreated, TaskDone, TaskKind},
     segmentation::Segmentation,
     vocabulary::{
-        Channel, EventKind, IdentifierKind, MarketingFreed, MarketingHeld, MessageId, MessageRefused, Millis,
-        ProfileId, ReceiptCame, ReceiptKind, Refusal, Tracked,
+        Channel, DecisionId, DecisionMade, EventKind, Group, IdentifierKind, MarketingFreed, MarketingHeld, MessageId,
+        MessageRefused, Millis, ProfileId, ReceiptCame, ReceiptKind, Refusal, Tracked,
     },
 };
 use impresario_runtime::{Driver, Troupe};
@@ -85,6 +85,49 @@ fn a_message_that_was_held_back_by_a_ticket_makes_one_task() {
     driver.settle().unwrap();
     assert_eq!(said::<TaskCreated>(&driver).len(), 2, "another one once the first is done");
     assert!(kept(&mut driver).tasks[0].done.is_some());
+}
+
+#[test]
+fn a_decision_withheld_by_a_ticket_makes_one_task_a_ticket() {
+    let mut driver = stage();
+    let withheld = |guard: &str, number: u32| DecisionMade {
+        id: DecisionId::of(anna(), "more", number),
+        campaign: "more".into(),
+        profile: anna(),
+        group: Group::Policy,
+        arm: None,
+        withheld: Some(Refusal { guard: guard.into(), why: "".into() }),
+        chosen: 0,
+        propensity: 1.0,
+        candidates: Vec::new(),
+        features: Vec::new(),
+        model: "".into(),
+        explored: false,
+        plan: 1,
+        at_ms: 0,
+        context: Value::Null,
+        reserved: Default::default(),
+    };
+    let tasks = |driver: &mut Driver, guard: &str, number: u32| {
+        driver.say(withheld(guard, number)).unwrap();
+        driver.settle().unwrap();
+        said::<TaskCreated>(driver)
+    };
+    let ticket = |id: &str| json!({"ticket_id": id});
+    send(&mut driver, [did("Ticket Created", 1, START, ticket("a"))]);
+    assert_eq!(tasks(&mut driver, "consent", 1).len(), 0);
+    let first = tasks(&mut driver, "ticket", 2);
+    assert_eq!(first.iter().map(|task| task.kind).collect::<Vec<_>>(), [TaskKind::TicketOpen]);
+    assert_eq!(tasks(&mut driver, "ticket", 3).len(), 1, "it is open already");
+    driver.say(TaskDone { id: first[0].id.clone(), profile: anna(), by: "op".into() }).unwrap();
+    assert_eq!(tasks(&mut driver, "ticket", 4).len(), 1, "somebody has seen to that ticket");
+    send(&mut driver, [did("Ticket Created", 5, START + HOUR, ticket("b"))]);
+    assert_eq!(tasks(&mut driver, "ticket", 6).len(), 2, "of another ticket");
+    send(&mut driver, [did("Ticket Solved", 7, START + 2 * HOUR, ticket("a"))]);
+    let second = said::<TaskCreated>(&driver)[1].id.clone();
+    driver.say(TaskDone { id: second, profile: anna(), by: "op".into() }).unwrap();
+    send(&mut driver, [did("Ticket Created", 8, START + 3 * HOUR, ticket("a"))]);
+    assert_eq!(tasks(&mut driver, "ticket", 9).len(), 3, "opened again, it is another one");
 }
 
 #[test]
