@@ -110,6 +110,8 @@ impl Job for BaselineWanted {
             Metric::Conversion => of(&|person| f64::from(u8::from(orders(person) > 0))),
             Metric::Engagement => clicks as f64 / messages.max(1) as f64,
         };
+        // The sum of nothing is -0.0, which nobody expects to read.
+        let value = value + 0.0;
         Ok(GoalBaseline { goal: campaign, plan, value, people: people.len() as u64, from_ms, until_ms })
     }
 }

@@ -1,5 +1,8 @@
 //! Whether a template or an offer may stand: shape, limits, and that every text can be compiled.
 
+use jiff::tz::TimeZone;
+use serde_json::Map;
+
 use super::{Element, Offer, Template, Variant, limits, liquid::Program, scope};
 use crate::vocabulary::{Channel, ProfileId};
 
@@ -170,6 +173,22 @@ pub fn check_template(template: &Template) -> Result<Vec<Warning>, ContentError>
         warnings.extend(untranslated(template, name, variant));
     }
     Ok(warnings)
+}
+
+/// Whether each text of a template can be rendered for somebody of whom nothing is known, on an occasion that tells
+/// nothing: what is missing is empty, so a text that passes a limit then passes it for everybody.
+///
+/// # Errors
+/// Which text passes which limit.
+pub fn check_renders(template: &Template) -> Result<(), ContentError> {
+    for (path, element, source) in texts(template) {
+        let bytes_max = limits::rendered_bytes_max(element);
+        let rendered = compile(source, element, &path)?.render(&Map::new(), &TimeZone::UTC, 0, bytes_max);
+        if let Err(why) = rendered {
+            return wrong(format!("{path}{}", element.path()), format!("it can never be sent: {why}"));
+        }
+    }
+    Ok(())
 }
 
 /// Languages that the template has and a variant lacks: there, nothing is tried out.

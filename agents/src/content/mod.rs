@@ -20,7 +20,7 @@ mod topics;
 use impresario_runtime::{Agent, AgentError, Event, OnShared, Routes, Step};
 
 pub use catalog::{Catalog, CatalogOffer, CatalogTemplate, TemplateVersion, fingerprint, split_level};
-pub use check::{ContentError, Warning, check_offer, check_template};
+pub use check::{ContentError, Warning, check_offer, check_renders, check_template};
 pub use offer::{Offer, OfferGiven};
 pub use render::{RenderInput, Rendered};
 pub use template::{Element, EmailPart, Parts, PushPart, SmsPart, Template, Variant};

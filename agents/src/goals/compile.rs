@@ -242,7 +242,7 @@ fn count_arms(goal: &Goal) -> usize {
 
 /// All arms of a goal: templates x offers x channels x hours, in that order. Not those of a template that can't go
 /// by a channel, nor, where discounts have a budget, of an offer that nobody bounds: it could not be kept.
-fn arms(goal: &Goal, catalogue: &dyn Catalogue) -> Vec<Arm> {
+pub(super) fn arms(goal: &Goal, catalogue: &dyn Catalogue) -> Vec<Arm> {
     let fits = |template: &str, channel: Channel| catalogue.template(template, channel).unwrap_or(true);
     let bounded = |offer: &Option<Box<str>>| {
         let free = offer.is_none() || goal.budget.discount_micros.is_none();

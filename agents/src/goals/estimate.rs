@@ -1,7 +1,7 @@
 //! What a plan lets happen, what may be expected of it, and what it changes. Pure.
 
 use super::{
-    Goal, Target,
+    Goal, Target, target_note,
     topics::{BlastRadius, Difference, Expected},
 };
 use crate::{
@@ -46,13 +46,14 @@ pub fn expected(goal: &Goal, plan: &Plan, audience: u64, baseline: Option<f64>) 
             None => "with nobody on one side no difference could be told from chance",
         }
     );
+    let note = target_note(goal, baseline).map(|note| format!("; {note}")).unwrap_or_default();
     Expected {
         people,
         messages,
         cost_micros: cost.min(plan.budget.cost_micros.unwrap_or(i64::MAX)),
         detectable: detectable.filter(|least| *least <= 1.0),
         baseline,
-        rests_on: rests_on.into(),
+        rests_on: format!("{rests_on}{note}").into(),
     }
 }
 
@@ -73,14 +74,16 @@ pub fn difference(running: Option<&Plan>, proposed: &Plan) -> Vec<Difference> {
     changed.map(|name| Difference { field: name.as_str().into(), from: at(&old, name), to: at(&new, name) }).collect()
 }
 
-/// The value of the metric at which a goal is reached; none where it has no target.
+/// The value of the metric at which a goal is reached; none where it has no target, or a relative one and a baseline
+/// that is not above 0.
 pub fn target_value(goal: &Goal, baseline: f64) -> Option<f64> {
     let sign = match goal.direction() {
         super::Direction::Increase => 1.0,
         super::Direction::Decrease => -1.0,
     };
-    goal.target.map(|target| match target {
-        Target::Absolute(value) => value,
-        Target::Relative(by) => baseline + sign * by * baseline.abs(),
-    })
+    match goal.target? {
+        Target::Absolute(value) => Some(value),
+        Target::Relative(_) if baseline <= 0.0 => None,
+        Target::Relative(by) => Some(baseline + sign * by * baseline),
+    }
 }

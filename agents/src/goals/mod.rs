@@ -13,8 +13,10 @@ mod course;
 mod estimate;
 mod goal;
 mod guard;
+mod names;
 mod proposal;
 mod state;
+mod target;
 mod topics;
 
 pub use agent::Goals;
@@ -23,8 +25,10 @@ pub use content::Known;
 pub use estimate::{blast_radius, difference, expected, target_value};
 pub use goal::{Direction, Goal, Guardrails, Metric, NO_OFFER, Target, threshold};
 pub use guard::Tripwires;
+pub use names::unusable;
 pub use proposal::{PROPOSAL_LASTS_MS, PROPOSALS_MAX, Proposal};
 pub use state::{GoalState, Paused, Running};
+pub use target::target_note;
 pub use topics::{
     BlastRadius, BudgetSpent, Difference, Expected, GoalBaseline, GoalEnded, GoalProgress, GoalSet, GoalStopped,
     PlanProposed, ProposalAnswered, ProposalClosed, ProposalOutcome,

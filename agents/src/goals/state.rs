@@ -86,6 +86,11 @@ impl GoalState {
         self.filling.is_none()
     }
 
+    /// Whether there is such a goal, or was.
+    pub fn is_known(&self) -> bool {
+        self.goal.is_some() || self.ended_at_ms.is_some()
+    }
+
     /// The proposal that waits for an answer.
     pub fn open_proposal(&self) -> Option<&Proposal> {
         self.proposals.iter().rev().find(|proposal| proposal.is_open())

@@ -9,6 +9,7 @@
 
 mod channel;
 mod intent;
+mod kinds;
 mod learn;
 mod person;
 mod settings;
@@ -18,6 +19,7 @@ use impresario_runtime::{Agent, AgentError, Event, Keys, On, OnMany, OnShared, R
 use serde_json::{Map, Value, value::RawValue};
 
 pub use channel::{ChannelCount, ChannelState, ChannelWatch};
+pub use kinds::check_kind;
 pub use learn::{Evidence, IntentLearner};
 pub use person::{Kind, Situation, Watched};
 pub use settings::{CANDIDATES, Settings, Surge, VIEWS_MAX, Views, WINDOW_MAX_MS, Watching, check_settings};
@@ -251,7 +253,7 @@ fn tell(profile: ProfileId, watched: &mut Watched, found: &Found, step: &mut Ste
 }
 
 /// What an event tells of a product, for templates.
-fn context_of(tracked: &Tracked) -> Map<String, Value> {
+pub fn context_of(tracked: &Tracked) -> Map<String, Value> {
     const NAMES: [&str; 10] =
         ["product_id", "sku", "id", "name", "category", "brand", "price", "currency", "url", "image_url"];
     let picked = json::pick(tracked.properties.as_str(), &NAMES);

@@ -32,6 +32,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All there are.
+    pub const ALL: [Self; 2] = [Self::PurchaseIntent, Self::CartLeft];
+
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
@@ -61,6 +64,12 @@ pub struct Situation {
     /// When it was told, journal time.
     #[serde(rename = "t")]
     pub told_ms: Millis,
+    /// The event that tells what it is about; 0 for none.
+    #[serde(rename = "e", default)]
+    pub event: Seq,
+    /// What was found, in words.
+    #[serde(rename = "w", default, skip_serializing_if = "str::is_empty")]
+    pub because: Box<str>,
     /// Why it is over, and since when; none while it stands.
     #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
     pub over: Option<(Box<str>, Millis)>,
@@ -217,9 +226,18 @@ impl Watched {
         if self.situations.iter().any(|known| known.id == id) {
             return None;
         }
-        let Found { kind, subject, since_ms, last_ms, .. } = *found;
-        let standing = Situation { id: id.clone(), kind, subject, since_ms, last_ms, told_ms: now_ms, over: None };
-        self.situations.push(standing);
+        let Found { kind, subject, since_ms, last_ms, event, ref because } = *found;
+        self.situations.push(Situation {
+            id: id.clone(),
+            kind,
+            subject,
+            since_ms,
+            last_ms,
+            told_ms: now_ms,
+            event,
+            because: because.clone(),
+            over: None,
+        });
         self.forget_surplus();
         Some(id)
     }

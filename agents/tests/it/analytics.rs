@@ -3,7 +3,7 @@
 use impresario_agents::{
     analytics::{Analytics, BaselineWanted, Outcomes, Report},
     campaigns::{Autonomy, Budget, CampaignStarted, Plan, PlanTrigger, RewardSpec, Strategy},
-    goals::{Goal, GoalBaseline, GoalProgress, GoalSet, Metric, Target},
+    goals::{Goal, GoalBaseline, GoalProgress, GoalSet, Metric, Target, target_note, target_value},
     vocabulary::{
         Arm, Channel, ChannelVerdict, DecisionId, DecisionMade, DecisionRequested, Feature, Group, MessageId,
         MessageSent, Outcome, ProfileChanged, ProfileId, ReceiptCame, ReceiptKind, Refusal, RewardObserved,
@@ -279,6 +279,26 @@ fn a_baseline_is_what_was_before_and_stays() {
     assert_eq!(told.len(), 1);
     assert_eq!((told[0].1.people, told[0].1.value), (10, 0.2));
     assert_eq!(report(&mut driver).baseline.map(|baseline| baseline.value), Some(0.2));
+}
+
+#[test]
+fn a_baseline_of_nobody_is_zero_and_no_relative_target_is_measured_against_it() {
+    let mut driver = driver();
+    let mut goal = Goal::new("More", Metric::Orders);
+    goal.target = Some(Target::Relative(0.1));
+    driver.say(GoalSet { id: "more".into(), goal: goal.clone() }).expect("a goal");
+    driver.say(CampaignStarted { campaign: "more".into(), plan: plan() }).expect("a campaign");
+    driver.settle().expect("rest");
+    let told = driver.said::<GoalBaseline>().expect("baselines");
+    let value = told.first().expect("a baseline").1.value;
+    assert!(value == 0.0 && value.is_sign_positive(), "{value:?}");
+    assert_eq!(target_value(&goal, value), None);
+    let note = target_note(&goal, Some(value)).expect("a note");
+    assert!(note.contains("0") && note.contains("absolute"), "{note}");
+    assert!(target_note(&goal, None).is_some_and(|note| note.contains("baseline")), "not known yet");
+    assert_eq!((target_note(&goal, Some(0.5)), target_value(&goal, 0.5)), (None, Some(0.55)));
+    goal.target = Some(Target::Absolute(0.3));
+    assert_eq!((target_note(&goal, Some(0.0)), target_value(&goal, 0.0)), (None, Some(0.3)));
 }
 
 #[test]
