@@ -158,7 +158,11 @@ impl Problem {
 
     /// What is wrong with a body, with its place.
     pub(crate) fn of_json(error: &serde_json::Error) -> Self {
-        let what = error.to_string();
+        Self::of_json_told(error, error.to_string())
+    }
+
+    /// What is wrong with a body, with its place and in these words.
+    pub(crate) fn of_json_told(error: &serde_json::Error, what: String) -> Self {
         let problem = if error.is_data() { Self::invalid_body(what) } else { Self::malformed_json(what) };
         let place = |place: usize| u32::try_from(place).ok().filter(|place| *place > 0);
         Self { line: place(error.line()), column: place(error.column()), ..problem }

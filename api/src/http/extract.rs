@@ -9,7 +9,7 @@ use axum::{
 use impresario_runtime::store::RequestKey;
 use serde::de::DeserializeOwned;
 
-use super::{BodyRules, read_body};
+use super::{BodyRules, json, read_body};
 use crate::{app::App, http::access::Caller, problem::Problem};
 
 /// Characters of an `Idempotency-Key` at most.
@@ -30,8 +30,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<App>> for JsonBody<T> {
         };
         let (parts, body) = request.into_parts();
         let (bytes, _hold) = read_body(body, &parts.headers, &rules).await?;
-        let value = serde_json::from_slice(&bytes).map_err(|error| Problem::of_json(&error))?;
-        Ok(Self(value))
+        json::from_slice(&bytes).map(Self)
     }
 }
 

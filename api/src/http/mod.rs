@@ -4,6 +4,7 @@ pub(crate) mod access;
 mod body;
 mod client;
 mod extract;
+pub(crate) mod json;
 mod watch;
 
 pub use client::{Client, ClientError};
