@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{Json, extract::State};
 use impresario_agents::{
     campaigns::{CampaignStarted, DecisionRecord, Decisions, features},
+    messaging::Fate,
     vocabulary::{
         DecisionId, DecisionMade, DecisionRequested, Group, MessageRefused, MessageReturned, MessageSent,
         RewardObserved,
@@ -19,7 +20,10 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::campaigns::{ArmView, arm_view};
+use super::{
+    campaigns::{ArmView, arm_view},
+    messaging::last_fate,
+};
 use crate::{app::App, http::PathText, problem::Problem};
 
 /// An arm that could be chosen.
@@ -77,7 +81,8 @@ struct DecisionView {
     #[serde(skip_serializing_if = "Value::is_null")]
     #[schema(value_type = Object)]
     context: Value,
-    /// The message that came of it: sent, with the guards that let it through, or refused, with why.
+    /// The message that came of it. Its `status`: `refused` or `held` with the guard and why; `sent` with the guards that let it
+    /// through; then `delivered`, with its last `receipt`, or `failed`, with `why`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     message: Option<Value>,
@@ -125,7 +130,13 @@ async fn one(State(app): State<Arc<App>>, PathText(id): PathText) -> Result<Json
     let (made, at_ms, cause) = said::<DecisionMade>(journal, record.made)?.ok_or_else(missing)?;
     let asked = said::<DecisionRequested>(journal, cause)?.map(|(asked, ..)| asked);
     let plan = said::<CampaignStarted>(journal, made.plan)?.map(|(started, ..)| started.plan);
-    let message = message(journal, &record)?;
+    let mut message = message(journal, &record)?;
+    if let (Some(message), Some((id, _))) = (&mut message, record.message)
+        && message["status"] == "sent"
+    {
+        let fate = last_fate(&app, made.profile, id).await?;
+        became_of(message, fate.as_ref());
+    }
     let reward = match record.rewarded {
         Some(seq) => said::<RewardObserved>(journal, seq)?.map(
             |(observed, at_ms, _)| json!({ "reward": observed.reward, "at_ms": at_ms, "outcome": observed.outcome }),
@@ -184,6 +195,43 @@ fn message(journal: &Journal, record: &DecisionRecord) -> Result<Option<Value>, 
     }))
 }
 
+/// What is said of a message that was let through: its channel has taken it or not, and what came of it.
+fn became_of(message: &mut Value, fate: Option<&(i64, Fate)>) {
+    match fate {
+        Some((_, Fate::Failed(why))) => {
+            message["status"] = json!("failed");
+            message["why"] = json!(why);
+        }
+        Some((_, Fate::Delivered)) => message["status"] = json!("delivered"),
+        Some((_, Fate::Receipt(kind))) => {
+            message["status"] = json!("delivered");
+            message["receipt"] = json!(kind);
+        }
+        _ => {}
+    }
+}
+
+/// What became of its message, as a sentence.
+fn message_words(message: &Value) -> String {
+    let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
+    match message["status"].as_str() {
+        Some("refused") => {
+            let by = &message["by"];
+            format!(" Its message was refused by guard `{}`: {}.", text(&by["guard"]), text(&by["why"]))
+        }
+        Some("held") => {
+            let by = &message["by"];
+            format!(" Its message is held by guard `{}`: {}.", text(&by["guard"]), text(&by["why"]))
+        }
+        Some("failed") => format!(" Its message was let through and did not go out: {}.", text(&message["why"])),
+        Some("delivered") => match message["receipt"].as_str() {
+            Some(receipt) if receipt != "delivered" => format!(" Its message was delivered, then {receipt}."),
+            _ => " Its message was delivered.".to_owned(),
+        },
+        _ => " Its message was sent.".to_owned(),
+    }
+}
+
 /// The decision in a few sentences.
 fn words(made: &DecisionMade, message: Option<&Value>, reward: Option<&Value>) -> String {
     let share = |likely: f32| format!("{:.1} %", f64::from(likely) * 100.0);
@@ -193,7 +241,18 @@ fn words(made: &DecisionMade, message: Option<&Value>, reward: Option<&Value>) -
         Group::Holdout => "The person is left alone, to have something to measure against",
     };
     let what = match (&made.arm, &made.withheld) {
-        (_, Some(withheld)) => format!("nothing was done: {} ({})", withheld.why, withheld.guard),
+        // That they are left alone says it all; else it was a guard, and neither chance nor what was learned.
+        (_, Some(withheld)) if made.group == Group::Holdout && &*withheld.guard == "holdout" => {
+            return format!("{who}: nothing was done.{}", reward_words(reward));
+        }
+        (_, Some(withheld)) => {
+            return format!(
+                "Nothing was done: guard `{}` withheld it: {}.{}",
+                withheld.guard,
+                withheld.why,
+                reward_words(reward)
+            );
+        }
         (None, None) => format!("for nothing, which had a likelihood of {}", share(made.propensity)),
         (Some(arm), None) => {
             let offer = arm.offer.as_ref().map(|offer| format!(" with `{offer}`")).unwrap_or_default();
@@ -212,8 +271,36 @@ fn words(made: &DecisionMade, message: Option<&Value>, reward: Option<&Value>) -
     } else {
         ""
     };
-    let status = |message: &Value| message.get("status").and_then(Value::as_str).map(str::to_owned);
-    let message = message.and_then(status).map(|status| format!(" Its message was {status}.")).unwrap_or_default();
-    let reward = reward.and_then(|reward| reward.get("reward")).map(|reward| format!(" It came to {reward}."));
-    format!("{who}: {what}.{explored}{message}{}", reward.unwrap_or_default())
+    let message = message.map(message_words).unwrap_or_default();
+    format!("{who}: {what}.{explored}{message}{}", reward_words(reward))
+}
+
+fn reward_words(reward: Option<&Value>) -> String {
+    let reward = reward.and_then(|reward| reward.get("reward"));
+    reward.map(|reward| format!(" It came to {reward}.")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use impresario_agents::vocabulary::ReceiptKind;
+
+    use super::*;
+
+    #[test]
+    fn what_became_of_its_message_is_told_with_the_guard_and_the_reason() {
+        let told = |fate: Option<Fate>| {
+            let mut message = json!({ "status": "sent" });
+            became_of(&mut message, fate.map(|fate| (7, fate)).as_ref());
+            message_words(&message)
+        };
+        assert_eq!(told(None), " Its message was sent.");
+        assert_eq!(told(Some(Fate::Delivered)), " Its message was delivered.");
+        let stopped = Fate::Failed("stopped by the gate: consent: none is known".into());
+        let words = " Its message was let through and did not go out: stopped by the gate: consent: none is known.";
+        assert_eq!(told(Some(stopped)), words);
+        let opened = Fate::Receipt(ReceiptKind::Opened);
+        assert_eq!(told(Some(opened)), " Its message was delivered, then opened.");
+        let refused = json!({ "status": "refused", "by": { "guard": "cap", "why": "2 within 7 days" } });
+        assert_eq!(message_words(&refused), " Its message was refused by guard `cap`: 2 within 7 days.");
+    }
 }

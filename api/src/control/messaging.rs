@@ -6,7 +6,7 @@ use axum::{Extension, Json, extract::State, http::HeaderMap};
 use impresario_agents::{
     gate::{GatePolicy, GatePolicySet, check_policy},
     messaging::{Common, Correspondent, Fate, Letter, Messaging},
-    vocabulary::{Channel, MessageClass, Millis, ProfileId, ReceiptKind, Refusal},
+    vocabulary::{Channel, MessageClass, MessageId, Millis, ProfileId, ReceiptKind, Refusal},
 };
 use impresario_runtime::{AgentError, Reading};
 use serde::{Deserialize, Serialize};
@@ -209,7 +209,6 @@ async fn messages(
 ) -> Result<Json<MessageList>, Problem> {
     let (profile, _) = find(&app, &id).await?;
     let (cursor, limit) = (query.cursor, query.limit.get());
-    let (mut at, mut hops) = (profile, 0);
     let page = move |person: &Correspondent| {
         let mut letters = person.letters.iter().rev().peekable();
         if let Some(last) = &cursor {
@@ -219,24 +218,40 @@ async fn messages(
         let next = letters.peek().and(messages.last()).map(|last| last.id.clone());
         (person.held_back.as_deref().map(ToOwned::to_owned), messages, next)
     };
+    let (held_back, messages, next) = correspondent(&app, profile, page).await?.unwrap_or_default();
+    Ok(Json(MessageList { profile: ProfileIdText(profile), held_back, messages, next }))
+}
+
+/// Looks at what the messaging agent keeps of a person, wherever it has gone.
+async fn correspondent<R: Send + 'static>(
+    app: &App,
+    profile: ProfileId,
+    look: impl FnOnce(&Correspondent) -> R + Clone + Send + 'static,
+) -> Result<Option<R>, Problem> {
+    let (mut at, mut hops) = (profile, 0);
     loop {
-        let page = page.clone();
+        let look = look.clone();
         let read = app.host.read::<Messaging, _>(&at, move |reading: &mut Reading<'_, Messaging>| {
             let found = match reading.moved_to(&at)? {
                 Some(next) => Err(next),
-                None => Ok(reading.get(&at)?.map(page)),
+                None => Ok(reading.get(&at)?.map(look)),
             };
             Ok::<Result<_, ProfileId>, AgentError>(found)
         });
         match read.await?? {
             Err(next) if hops < HOPS_MAX => (at, hops) = (next, hops + 1),
             Err(_) => return Err(Problem::not_found("nobody has this identifier")),
-            Ok(found) => {
-                let (held_back, messages, next) = found.unwrap_or_default();
-                return Ok(Json(MessageList { profile: ProfileIdText(profile), held_back, messages, next }));
-            }
+            Ok(found) => return Ok(found),
         }
     }
+}
+
+/// What became of one message last; none where it is not among the newest of its person.
+pub(super) async fn last_fate(app: &App, profile: ProfileId, id: MessageId) -> Result<Option<(Millis, Fate)>, Problem> {
+    let last = move |person: &Correspondent| {
+        person.letters.iter().find(|letter| letter.id == id).and_then(|letter| letter.fates.last().cloned())
+    };
+    Ok(correspondent(app, profile, last).await?.flatten())
 }
 
 fn view(letter: &Letter) -> MessageView {
