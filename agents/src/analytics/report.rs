@@ -302,6 +302,16 @@ impl ArmRow {
 impl ChannelRow {
     fn new(channel: Channel) -> Self {
         let (refused_before, refused, receipts) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { channel, refused_before, refused, sent: 0, returned: 0, of_journeys: 0, delivered: 0, failed: 0, receipts }
+        Self {
+            channel,
+            refused_before,
+            refused,
+            sent: 0,
+            returned: 0,
+            of_journeys: 0,
+            delivered: 0,
+            failed: 0,
+            receipts,
+        }
     }
 }

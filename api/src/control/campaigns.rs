@@ -16,7 +16,10 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::page::{IdPage, Limit, limit_default, page_of};
+use super::{
+    goals::state,
+    page::{IdPage, Limit, limit_default, page_of},
+};
 use crate::{
     app::App,
     http::{PathText, Query},
@@ -371,6 +374,7 @@ struct DecisionPage {
         (status = 400, description = "Not a page that can be", body = Problem),
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "The key's role is not enough", body = Problem),
+        (status = 404, description = "There is no such campaign", body = Problem),
         (status = 503, description = "The journal can't be read now", body = Problem),
     ),
     security(("bearer" = []), ("basic" = [])),
@@ -380,9 +384,22 @@ async fn decisions(
     PathText(id): PathText,
     Query(page): Query<DecisionsPage>,
 ) -> Result<Json<DecisionPage>, Problem> {
+    is_known(&app, &id).await?;
     let journal = app.host.journal();
     let from = page.cursor.map_or(journal.head(), |cursor| cursor.min(journal.head()));
     Ok(Json(look_back(journal, &id, from, page.limit.get())?))
+}
+
+/// Whether there is, or was, a campaign: one whose plan has not started yet has no decisions.
+async fn is_known(app: &App, id: &str) -> Result<(), Problem> {
+    let (campaign, key) = (id.to_owned(), id.to_owned());
+    let read = app.host.read::<Campaigns, _>(&campaign, move |reading| {
+        Ok::<_, AgentError>(reading.get(&key)?.is_some_and(|campaign| campaign.plan.is_some()))
+    });
+    if read.await?? || state(app, id).await?.is_some_and(|state| state.is_known()) {
+        return Ok(());
+    }
+    Err(Problem::not_found(format!("there is no campaign `{id}`")))
 }
 
 fn look_back(journal: &Journal, campaign: &str, from: Seq, limit: usize) -> Result<DecisionPage, Problem> {

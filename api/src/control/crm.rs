@@ -27,7 +27,7 @@ use self::shape::{
 };
 use super::{
     people::{PeoplePage, people},
-    profiles::ProfileIdText,
+    profiles::{ProfileIdText, is_somebody},
     say::{is_repeated, say, taken_in},
 };
 use crate::{
@@ -76,6 +76,7 @@ async fn deals(State(app): State<Arc<App>>, Query(page): Query<PeoplePage>) -> R
         (status = 400, description = "Not a deal that can be, and which field is wrong", body = Problem),
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "The key's role is not enough", body = Problem),
+        (status = 404, description = "There is nobody of this id", body = Problem),
         (status = 503, description = "The agent can't answer now", body = Problem),
     ),
     security(("bearer" = []), ("basic" = [])),
@@ -96,8 +97,12 @@ async fn create(
     if !(is_code || new.currency.is_empty() && new.value_micros == 0) {
         return Err(Problem::invalid_body("`currency`: three capital letters (ISO 4217)"));
     }
+    if new.value_micros < 0 {
+        return Err(Problem::invalid_body("`value_micros`: not below 0"));
+    }
     let deal = new.deal.clone();
     if !is_repeated(&app, request) {
+        is_somebody(&app, profile).await?;
         let created = DealCreated {
             profile,
             deal: new.deal,

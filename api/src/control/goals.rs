@@ -11,7 +11,8 @@ use axum::{
 };
 use impresario_agents::{
     campaigns::Campaigns,
-    goals::{GoalEnded, GoalSet, GoalState, GoalStopped, Goals, Missing, check_goal_id, missing, missing_of},
+    content::Catalog,
+    goals::{GoalEnded, GoalSet, GoalState, GoalStopped, Goals, Missing, check_goal_id, missing, missing_of, unusable},
     segmentation::check,
     vocabulary::{SendingResumed, SendingStopped, StopScope},
 };
@@ -140,7 +141,10 @@ async fn create(
 async fn may_be(app: &App, set: &GoalSet, standing: &Conditions) -> Result<(), Problem> {
     let mut found = missing(&set.goal);
     let goal = set.goal.clone();
-    found.extend(catalog(app, move |catalog| missing_of(&goal, catalog)).await?);
+    let named =
+        move |catalog: &Catalog| missing_of(&goal, catalog).into_iter().chain(unusable(&goal, catalog)).collect();
+    let named: Vec<Missing> = catalog(app, named).await?;
+    found.extend(named);
     if let Some(journey) = &set.goal.journey
         && !is_journey(app, journey).await?
     {
@@ -251,14 +255,7 @@ async fn resume(
     headers: HeaderMap,
     PathText(id): PathText,
 ) -> Result<Json<GoalView>, Problem> {
-    let most = state(&app, &id).await?.and_then(|state| {
-        let most = state.running.as_ref()?.audience_max?;
-        (state.audience > most).then_some((state.audience, most))
-    });
-    if let Some((now, most)) = most {
-        let detail = format!("the audience has {now} people, {most} were approved; approve its proposal instead");
-        return Err(Problem::conflict(detail));
-    }
+    is_outgrown(&app, &id).await?;
     let scope = StopScope::Campaign(id.as_str().into());
     let resumed = SendingResumed { scope, by: caller.key.id.as_str().into() };
     told(&app, &caller, &headers, ("resume", id), resumed).await
@@ -374,6 +371,17 @@ pub(super) async fn state(app: &App, id: &str) -> Result<Option<GoalState>, Prob
     let (id, key) = (id.to_owned(), id.to_owned());
     let read = app.host.read::<Goals, _>(&id, move |reading| Ok::<_, AgentError>(reading.get(&key)?.cloned()));
     Ok(read.await??)
+}
+
+/// Refuses where a goal's audience has outgrown what was approved: whoever resumes it does not approve it.
+pub(super) async fn is_outgrown(app: &App, id: &str) -> Result<(), Problem> {
+    let most = state(app, id).await?.and_then(|state| {
+        let most = state.running.as_ref()?.audience_max?;
+        (state.audience > most).then_some((state.audience, most))
+    });
+    let Some((now, most)) = most else { return Ok(()) };
+    let detail = format!("the audience has {now} people, {most} were approved; approve its proposal instead");
+    Err(Problem::conflict(detail))
 }
 
 async fn found(app: &App, id: String) -> Result<GoalView, Problem> {

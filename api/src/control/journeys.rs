@@ -1,5 +1,6 @@
 //! `/api/journeys`: what is done with people over days, and who is where.
 
+mod names;
 mod shape;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -20,16 +21,21 @@ use impresario_runtime::AgentError;
 use serde_json::{Map, Value};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::shape::{JourneyList, JourneyView, NewRun, RunList, RunView, StepView, VersionView};
+pub(super) use self::names::is_campaign_of_some;
+use self::{
+    names::names_are_there,
+    shape::{JourneyList, JourneyView, NewRun, RunList, RunView, StepView, VersionView},
+};
 use super::{
     page::{IdPage, page_of},
     people::{PeoplePage, people},
-    profiles::ProfileIdText,
+    profiles::{ProfileIdText, is_somebody},
     say::{is_repeated, say, taken_in, told_again},
+    uses::{Thing, is_unused},
 };
 use crate::{
     app::App,
-    http::{JsonBody, PathPair, PathText, Query, access::Caller, idempotency_key},
+    http::{JsonBody, PathPair, PathText, Query, access::Caller, idempotency_key, json::from_value},
     problem::Problem,
 };
 
@@ -92,7 +98,7 @@ async fn create(
     let request = idempotency_key(&headers, &caller, "POST /api/journeys")?;
     let id = new.remove("id").and_then(|id| id.as_str().map(str::to_owned));
     // A field nobody knows is told before one that is missing.
-    let journey = serde_json::from_value(Value::Object(new)).map_err(|error| Problem::of_json(&error))?;
+    let journey = from_value(Value::Object(new)).map_err(Problem::invalid_body)?;
     let id = id.ok_or_else(|| Problem::invalid_body("`id`: 1 to 64 lowercase letters, digits, `-` and `_`"))?;
     let defined = JourneyDefined { id: id.as_str().into(), journey };
     let _one_at_a_time = app.defining.lock().await;
@@ -155,6 +161,7 @@ async fn define(
         return Err(Problem::invalid_body("`id`: `stuck` is none; it is a path of its own"));
     }
     check_journey(&id, &defined.journey).map_err(Problem::invalid_body)?;
+    names_are_there(app, &defined.journey).await?;
     let known = id.clone();
     let full = app.host.read_worker::<Journeys, _>(0, move |reading| {
         let all = reading.shared::<Definitions>();
@@ -198,6 +205,7 @@ async fn one(State(app): State<Arc<App>>, PathText(id): PathText) -> Result<Json
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "The key's role is not enough", body = Problem),
         (status = 404, description = "There is no such journey", body = Problem),
+        (status = 409, description = "It is in use, and who uses it", body = Problem),
         (status = 503, description = "The agent can't answer now", body = Problem),
     ),
     security(("bearer" = []), ("basic" = [])),
@@ -214,6 +222,7 @@ async fn remove(
         return Ok(StatusCode::NO_CONTENT);
     }
     found(&app, id.clone()).await?;
+    is_unused(&app, Thing::Journey(id.clone())).await?;
     let seq = say(&app, JourneyRemoved { id: id.as_str().into() }, request).await?;
     taken_in::<Journeys>(&app, seq).await?;
     tracing::info!(journey = id, by = caller.key.id, "a journey was removed");
@@ -312,7 +321,7 @@ async fn stuck(State(app): State<Arc<App>>, Query(page): Query<PeoplePage>) -> R
         (status = 400, description = "Not somebody who can be", body = Problem),
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "The key's role is not enough", body = Problem),
-        (status = 404, description = "There is no such journey", body = Problem),
+        (status = 404, description = "There is no such journey, or nobody of this id", body = Problem),
         (status = 503, description = "The agent can't answer now", body = Problem),
     ),
     security(("bearer" = []), ("basic" = [])),
@@ -335,6 +344,9 @@ async fn begin(
     let campaign = new.campaign;
     if campaign.as_ref().is_some_and(|campaign| !(1..=limits::ID_BYTES_MAX).contains(&campaign.len())) {
         return Err(Problem::invalid_body(format!("`campaign`: 1 to {} bytes", limits::ID_BYTES_MAX)));
+    }
+    if !is_repeated(&app, request) {
+        is_somebody(&app, profile).await?;
     }
     let because = "asked".into();
     say(&app, JourneyAsked { journey: id.into(), profile, campaign, context, because }, request).await?;

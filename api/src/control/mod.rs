@@ -29,6 +29,7 @@ mod segments;
 mod sending;
 mod situations;
 mod sources;
+mod uses;
 
 use std::sync::Arc;
 

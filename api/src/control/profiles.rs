@@ -335,6 +335,12 @@ async fn disputed(app: &App, id: ProfileId, profile: &Profile) -> Result<BTreeSe
     Ok(app.host.read::<Identity, _>(&id, read).await??)
 }
 
+/// Refuses where nobody has this id, nor has had it.
+pub(super) async fn is_somebody(app: &App, id: ProfileId) -> Result<(), Problem> {
+    let found = find(app, &id.to_string()).await;
+    found.map(drop).map_err(|_| Problem::not_found(format!("there is nobody of the id `{id}`")))
+}
+
 /// The profile behind an id or identifier, wherever it has gone.
 pub(super) async fn find(app: &App, text: &str) -> Result<(ProfileId, Profile), Problem> {
     let wrong = || {

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use impresario_agents::analytics::{Analytics, ArmRow, ChannelRow, GroupRow, Measured, Report};
+use impresario_agents::{
+    analytics::{Analytics, ArmRow, ChannelRow, GroupRow, Measured, Report},
+    goals::target_note,
+};
 use impresario_runtime::AgentError;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -35,6 +38,9 @@ struct ReportView {
     /// The metric before the campaign began, frozen.
     #[serde(skip_serializing_if = "Option::is_none")]
     baseline: Option<f64>,
+    /// Why the target can't be measured, or may turn out not to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_note: Option<&'static str>,
     /// The metric now, and by how much the policy's people are better than the holdout's and than those for whom
     /// chance decides, each with an interval that may be looked at at any time; none before anybody counts.
     #[schema(value_type = Option<Object>)]
@@ -64,7 +70,8 @@ async fn one(State(app): State<Arc<App>>, PathText(id): PathText) -> Result<Json
     let report = read.await??.filter(|report: &Report| report.plan.is_some());
     let report = report.ok_or_else(|| Problem::not_found(format!("there is no campaign `{id}`")))?;
     let (groups, measured) = (report.groups(), report.measured());
-    let Report { since_ms, ended_ms, arms, channels, withheld, baseline, .. } = report;
+    let Report { since_ms, ended_ms, arms, channels, withheld, baseline, goal, .. } = report;
     let baseline = baseline.map(|baseline| baseline.value);
-    Ok(Json(ReportView { id, since_ms, ended_ms, arms, channels, withheld, groups, baseline, measured }))
+    let target_note = goal.and_then(|goal| target_note(&goal, baseline));
+    Ok(Json(ReportView { id, since_ms, ended_ms, arms, channels, withheld, groups, baseline, target_note, measured }))
 }

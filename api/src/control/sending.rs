@@ -11,7 +11,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::say::{say, taken_in};
+use super::{
+    goals::{is_outgrown, state},
+    journeys::is_campaign_of_some,
+    say::{is_repeated, say, taken_in},
+};
 use crate::{
     app::App,
     http::{JsonBody, access::Caller, idempotency_key},
@@ -65,17 +69,34 @@ fn scope_of(scope: &Scope) -> Result<StopScope, Problem> {
     }
 }
 
-async fn standing(app: &App) -> Result<Json<Sending>, Problem> {
+/// What is to be stopped or resumed is there: a typo in an emergency would stop nothing.
+async fn is_there(app: &App, scope: &StopScope) -> Result<(), Problem> {
+    let StopScope::Campaign(campaign) = scope else { return Ok(()) };
+    // Where an agent can't answer now, what is to be stopped is stopped all the same.
+    let is_goal = state(app, campaign).await.map(|state| state.is_some_and(|state| state.is_known()));
+    let is_known = is_goal.unwrap_or(true)
+        || is_campaign_of_some(app, campaign).await.unwrap_or(true)
+        || stops(app).await.is_ok_and(|stops| stops.contains_key(scope));
+    if is_known {
+        return Ok(());
+    }
+    Err(Problem::not_found(format!("there is no campaign `{campaign}`; nothing was changed")))
+}
+
+async fn stops(app: &App) -> Result<BTreeMap<StopScope, Box<str>>, Problem> {
     let stopped = app.host.read_worker::<Messaging, _>(0, |reading| {
-        let stops = reading.shared::<Common>().map(|common| common.house.stops.clone()).unwrap_or_default();
-        let name = |scope| match scope {
-            StopScope::Everything => "everything".to_owned(),
-            StopScope::Channel(channel) => format!("channel:{}", channel.name()),
-            StopScope::Campaign(campaign) => format!("campaign:{campaign}"),
-        };
-        stops.into_iter().map(|(scope, why)| (name(scope), why)).collect()
+        reading.shared::<Common>().map(|common| common.house.stops.clone()).unwrap_or_default()
     });
-    Ok(Json(Sending { stopped: stopped.await? }))
+    Ok(stopped.await?)
+}
+
+async fn standing(app: &App) -> Result<Json<Sending>, Problem> {
+    let name = |scope| match scope {
+        StopScope::Everything => "everything".to_owned(),
+        StopScope::Channel(channel) => format!("channel:{}", channel.name()),
+        StopScope::Campaign(campaign) => format!("campaign:{campaign}"),
+    };
+    Ok(Json(Sending { stopped: stops(app).await?.into_iter().map(|(scope, why)| (name(scope), why)).collect() }))
 }
 
 /// What sending is stopped of.
@@ -102,6 +123,7 @@ async fn look(State(app): State<Arc<App>>) -> Result<Json<Sending>, Problem> {
         (status = 400, description = "Not a scope that can be, or no reason", body = Problem),
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "The key's role is not enough", body = Problem),
+        (status = 404, description = "There is no such campaign", body = Problem),
         (status = 409, description = "This `Idempotency-Key` belongs to another request", body = Problem),
         (status = 503, description = "The agent can't answer now", body = Problem),
     ),
@@ -117,6 +139,9 @@ async fn stop(
     let scope = scope_of(&body)?;
     let why = body.why.filter(|why| !why.trim().is_empty() && why.len() <= WHY_MAX);
     let why = why.ok_or_else(|| Problem::invalid_body(format!("`why`: say why, in 1 to {WHY_MAX} bytes")))?;
+    if !is_repeated(&app, request) {
+        is_there(&app, &scope).await?;
+    }
     let by = caller.key.id.to_string().into();
     let seq = say(&app, SendingStopped { scope, by, why }, request).await?;
     taken_in::<Messaging>(&app, seq).await?;
@@ -133,7 +158,9 @@ async fn stop(
         (status = 400, description = "Not a scope that can be", body = Problem),
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "The key's role is not enough", body = Problem),
-        (status = 409, description = "This `Idempotency-Key` belongs to another request", body = Problem),
+        (status = 404, description = "There is no such campaign", body = Problem),
+        (status = 409, description = "The campaign's audience has outgrown what was approved, or this `Idempotency-Key` \
+                                      belongs to another request", body = Problem),
         (status = 503, description = "The agent can't answer now", body = Problem),
     ),
     security(("bearer" = []), ("basic" = [])),
@@ -146,6 +173,12 @@ async fn resume(
 ) -> Result<Json<Sending>, Problem> {
     let request = idempotency_key(&headers, &caller, "POST /api/sending/resume")?;
     let scope = scope_of(&body)?;
+    if !is_repeated(&app, request) {
+        is_there(&app, &scope).await?;
+        if let StopScope::Campaign(campaign) = &scope {
+            is_outgrown(&app, campaign).await?;
+        }
+    }
     let by = caller.key.id.to_string().into();
     let seq = say(&app, SendingResumed { scope, by }, request).await?;
     taken_in::<Messaging>(&app, seq).await?;

@@ -6,12 +6,16 @@ use axum::{Extension, Json, extract::State, http::HeaderMap};
 use impresario_agents::{
     situation::{
         ChannelWatch, Evidence, IntentLearner, Settings, Situations, SituationsSet, Views, Watched, Watching,
-        check_settings,
+        check_settings, context_of,
     },
-    vocabulary::Channel,
+    vocabulary::{Channel, Tracked},
 };
-use impresario_runtime::AgentError;
+use impresario_runtime::{
+    AgentError, Topic,
+    store::{Journal, Seq},
+};
 use serde::Serialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -60,6 +64,11 @@ struct PersonSituation {
     /// Whose.
     #[schema(value_type = String)]
     profile: ProfileIdText,
+    /// What it is about, e.g. `{"product_id": "SHOE-42"}`; empty where the event that told is not kept any more.
+    #[schema(value_type = Object)]
+    context: Map<String, Value>,
+    /// What was found, in words.
+    because: String,
     /// When it began, event time, milliseconds since 1970 UTC.
     since_ms: i64,
     /// When it was last seen, event time.
@@ -126,20 +135,39 @@ async fn list(State(app): State<Arc<App>>, Query(page): Query<PeoplePage>) -> Re
         }
     }
     let pick = |profile, watched: &Watched| {
-        let all = watched.situations().iter().map(|known| PersonSituation {
-            id: known.id.to_string(),
-            kind: known.kind.name(),
-            profile: ProfileIdText(profile),
-            since_ms: known.since_ms,
-            last_ms: known.last_ms,
-            told_at_ms: known.told_ms,
-            over: known.over.as_ref().map(|(why, _)| why.to_string()),
-            over_at_ms: known.over.as_ref().map(|(_, at_ms)| *at_ms),
+        let all = watched.situations().iter().map(|known| {
+            let view = PersonSituation {
+                id: known.id.to_string(),
+                kind: known.kind.name(),
+                profile: ProfileIdText(profile),
+                context: Map::new(),
+                because: known.because.to_string(),
+                since_ms: known.since_ms,
+                last_ms: known.last_ms,
+                told_at_ms: known.told_ms,
+                over: known.over.as_ref().map(|(why, _)| why.to_string()),
+                over_at_ms: known.over.as_ref().map(|(_, at_ms)| *at_ms),
+            };
+            (view, known.event)
         });
         all.collect::<Vec<_>>()
     };
-    let (people, next) = people::<Situations, _>(&app, &page, pick).await?;
+    let (found, next) = people::<Situations, _>(&app, &page, pick).await?;
+    let journal = app.host.journal();
+    let with_context = |(view, event)| Ok(PersonSituation { context: context(journal, event)?, ..view });
+    let people = found.into_iter().map(with_context).collect::<Result<_, Problem>>()?;
     Ok(Json(SituationList { channels, people, next }))
+}
+
+/// What the event at `seq` tells of a product, where it is kept.
+fn context(journal: &Journal, seq: Seq) -> Result<Map<String, Value>, Problem> {
+    let Some(chunk) = journal.chunk(seq)? else { return Ok(Map::new()) };
+    let topic = journal.known_name(Tracked::NAME);
+    let entry = chunk.get(seq).filter(|entry| entry.erased.is_none() && Some(entry.topic) == topic);
+    Ok(match entry {
+        Some(entry) => context_of(entry.decode::<Tracked>(Tracked::VERSION)?),
+        None => Map::new(),
+    })
 }
 
 /// When something is a situation, and what was learned from who then ordered.

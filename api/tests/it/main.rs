@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 
 mod access;
+mod answers;
 mod audit;
 mod backups;
 mod bad_input;

@@ -80,7 +80,8 @@ fn what_its_channel_gives_back_is_waited_for_and_an_answer_that_never_comes_coun
     let by = Refusal { guard: "late".into(), why: "too long ago".into() };
     let until_ms = START + 12 * HOUR;
     let (id, channel) = (asked.id, asked.channel);
-    let returned = MessageReturned { id, profile: anna(), campaign: None, decision: None, arm: None, channel, until_ms, by };
+    let returned =
+        MessageReturned { id, profile: anna(), campaign: None, decision: None, arm: None, channel, until_ms, by };
     driver.say(returned).unwrap();
     driver.advance_to(until_ms).unwrap();
     assert_eq!(way(&driver).last().unwrap().0, "hello");

@@ -18,6 +18,7 @@ use crate::{
     control::{
         page::{IdPage, page_of},
         say::{is_repeated, say, taken_in},
+        uses::{Thing, is_unused},
     },
     http::{JsonBody, PathText, Query, access::Caller, idempotency_key},
     problem::Problem,
@@ -143,6 +144,7 @@ async fn put(
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "The key's role is not enough", body = Problem),
         (status = 404, description = "There is no such offer", body = Problem),
+        (status = 409, description = "It is in use, and who uses it", body = Problem),
         (status = 503, description = "The agent can't answer now", body = Problem),
     ),
     security(("bearer" = []), ("basic" = [])),
@@ -159,6 +161,7 @@ async fn remove(
         return Ok(StatusCode::NO_CONTENT);
     }
     known(&app, &id).await?;
+    is_unused(&app, Thing::Offer(id.clone())).await?;
     let seq = say(&app, OfferRemoved { id: id.as_str().into() }, request).await?;
     taken_in::<Library>(&app, seq).await?;
     tracing::info!(offer = id, by = caller.key.id, "an offer was removed");

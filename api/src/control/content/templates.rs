@@ -8,7 +8,9 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use impresario_agents::{
-    content::{CatalogTemplate, Library, Template, TemplateDefined, TemplateRemoved, Warning, check_template},
+    content::{
+        CatalogTemplate, Library, Template, TemplateDefined, TemplateRemoved, Warning, check_renders, check_template,
+    },
     vocabulary::Channel,
 };
 use impresario_runtime::{Topic, store::Seq};
@@ -22,6 +24,7 @@ use crate::{
     control::{
         page::{IdPage, page_of},
         say::{is_repeated, say, taken_in},
+        uses::{Thing, is_unused},
     },
     http::{JsonBody, PathText, Query, access::Caller, idempotency_key},
     problem::Problem,
@@ -175,6 +178,7 @@ async fn one(
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "The key's role is not enough", body = Problem),
         (status = 409, description = "There are too many", body = Problem),
+        (status = 429, description = "Too many are tried out at once", body = Problem),
         (status = 503, description = "The agent can't answer now", body = Problem),
     ),
     security(("bearer" = []), ("basic" = [])),
@@ -200,6 +204,8 @@ async fn put(
         catalog.may_define(&trial.id, &trial.template).map(|()| false)
     });
     if !stands.await?? {
+        let trial = defined.template.clone();
+        app.aside(move || check_renders(&trial)).await??;
         let seq = say(&app, defined, request).await?;
         taken_in::<Library>(&app, seq).await?;
         tracing::info!(template = id, seq, by = caller.key.id, "a template was defined");
@@ -219,6 +225,7 @@ async fn put(
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "The key's role is not enough", body = Problem),
         (status = 404, description = "There is no such template", body = Problem),
+        (status = 409, description = "It is in use, and who uses it", body = Problem),
         (status = 503, description = "The agent can't answer now", body = Problem),
     ),
     security(("bearer" = []), ("basic" = [])),
@@ -235,6 +242,7 @@ async fn remove(
         return Ok(StatusCode::NO_CONTENT);
     }
     view(&app, &id).await?;
+    is_unused(&app, Thing::Template(id.clone())).await?;
     let seq = say(&app, TemplateRemoved { id: id.as_str().into() }, request).await?;
     taken_in::<Library>(&app, seq).await?;
     tracing::info!(template = id, by = caller.key.id, "a template was removed");

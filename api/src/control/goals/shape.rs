@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use impresario_agents::goals::{Goal, GoalState, GoalStopped, Paused, target_value};
+use impresario_agents::goals::{Goal, GoalState, GoalStopped, Paused, target_note, target_value};
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::control::{condition::ConditionSchema, proposals::proposal_id};
+use crate::{
+    control::{condition::ConditionSchema, proposals::proposal_id},
+    http::json::from_value,
+};
 
 /// A goal to be set under an id.
 pub(super) struct NewGoal {
@@ -20,7 +23,7 @@ impl<'de> Deserialize<'de> for NewGoal {
         let mut fields = Map::deserialize(deserializer)?;
         let id = fields.remove("id");
         // A field nobody knows is told before one that is missing.
-        let goal = serde_json::from_value(Value::Object(fields)).map_err(D::Error::custom)?;
+        let goal = from_value(Value::Object(fields)).map_err(D::Error::custom)?;
         let id = match id {
             Some(Value::String(id)) => id.into(),
             Some(_) => return Err(D::Error::custom("`id`: a text")),
@@ -68,7 +71,8 @@ pub(super) struct GoalSchema {
     event: Option<String>,
     /// Three letters (ISO 4217); missing where the metric is money.
     currency: Option<String>,
-    /// The kind of situation that makes a person due, e.g. `purchase_intent`; being in the audience unless said.
+    /// The kind of situation that makes a person due: `purchase_intent`, `cart_left`, or one that an agent of your
+    /// own tells, with a dot in its name; being in the audience unless said.
     situation: Option<String>,
     /// `email`, `sms`, `push`. A goal with neither channels nor templates nor a journey makes its segment alone.
     channels: Option<Vec<String>>,
@@ -162,6 +166,9 @@ struct CampaignStanding {
     /// The value at which the goal is reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     target_value: Option<f64>,
+    /// Why the target can't be measured, or may turn out not to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_note: Option<&'static str>,
     /// By how much it is better than in the holdout, with an interval: least, likely, most.
     #[serde(skip_serializing_if = "Option::is_none")]
     lift: Option<[f64; 3]>,
@@ -228,6 +235,7 @@ fn standing(id: &str, goal: &Goal, state: &GoalState) -> CampaignStanding {
         baseline,
         value: progress.map(|progress| progress.value),
         target_value: baseline.and_then(|baseline| target_value(goal, baseline)),
+        target_note: target_note(goal, baseline),
         lift: progress.and_then(|progress| progress.lift),
         reached: progress.map(|progress| progress.reached),
     }

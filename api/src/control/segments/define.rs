@@ -19,6 +19,7 @@ use crate::{
     control::{
         condition::ConditionSchema,
         say::{Conditions, is_repeated, may_be_id, say, segment_is, taken_in, told_again},
+        uses::{Thing, is_unused},
     },
     http::{JsonBody, PathText, access::Caller, idempotency_key},
     problem::Problem,
@@ -154,7 +155,7 @@ async fn put(
         (status = 401, description = "No key, or an unknown one", body = Problem),
         (status = 403, description = "The key's role is not enough", body = Problem),
         (status = 404, description = "There is no such segment", body = Problem),
-        (status = 409, description = "It belongs to a goal", body = Problem),
+        (status = 409, description = "It belongs to a goal, or is in use, and who uses it", body = Problem),
         (status = 503, description = "The agent can't answer now", body = Problem),
     ),
     security(("bearer" = []), ("basic" = [])),
@@ -172,6 +173,7 @@ async fn remove(
     }
     let segment = segment(&app, &id).await?;
     not_of_a_goal(&segment.defined)?;
+    is_unused(&app, Thing::Segment(id.clone())).await?;
     say(&app, SegmentRemoved { id: id.as_str().into() }, request).await?;
     segment_is(&app, &id, |version| version.is_none()).await?;
     tracing::info!(segment = id, by = caller.key.id, "a segment was removed");
