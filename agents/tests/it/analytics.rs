@@ -287,7 +287,7 @@ fn a_baseline_of_nobody_is_zero_and_no_relative_target_is_measured_against_it() 
     let mut goal = Goal::new("More", Metric::Orders);
     goal.target = Some(Target::Relative(0.1));
     driver.say(GoalSet { id: "more".into(), goal: goal.clone() }).expect("a goal");
-    driver.say(CampaignStarted { campaign: "more".into(), plan: plan() }).expect("a campaign");
+    driver.say(CampaignStarted { campaign: "more".into(), plan: plan(), revises: false }).expect("a campaign");
     driver.settle().expect("rest");
     let told = driver.said::<GoalBaseline>().expect("baselines");
     let value = told.first().expect("a baseline").1.value;
