@@ -120,6 +120,8 @@ async fn serve(app: &Arc<App>, listener: TcpListener, signals: &mut Signals) {
     let places = Arc::new(Semaphore::new(app.config.server.connections_max));
     let (closing, closed) = watch::channel(false);
     let mut connections = JoinSet::new();
+    // What was erased before the start is forgotten before anybody is answered.
+    app.forget_erased();
     let mut housekeeping = tokio::time::interval(DISK_EVERY);
     let mut looks = 0_u32;
     loop {

@@ -37,7 +37,9 @@ pub(super) fn delivered(
     // The channel has not acted and never will for that attempt: it counts nowhere as sent.
     person.sent.retain(|sent| sent.id != id);
     if let Some(letter) = person.letters.get_mut(id) {
-        letter.note(now_ms, Fate::Held { until_ms: Some(until_ms), by: by.clone() });
+        if !for_good {
+            letter.note(now_ms, Fate::Held { until_ms: Some(until_ms), by: by.clone() });
+        }
         (letter.to, letter.token) = (None, None);
     }
     let decision = pending.as_ref().and_then(|pending| pending.request.decision);

@@ -163,8 +163,11 @@ fn a_message_is_rendered_and_lies_in_the_outbox() {
 /// Whether the gate stops a message that it had let through, by the time the channel would act.
 async fn is_stopped(app: &App, user: &str, seq: Seq) -> Option<String> {
     let delivered = deliver(app, user, seq).await;
-    let held = delivered.held.map(|held| format!("held by the gate: {}: {}", held.by.guard, held.by.why));
-    delivered.failed.map(String::from).or(held)
+    assert_eq!(delivered.failed, None, "what the gate stops is no failure of the channel");
+    delivered.held.map(|held| {
+        let what = if held.for_good { "stopped" } else { "held" };
+        format!("{what} by the gate: {}: {}", held.by.guard, held.by.why)
+    })
 }
 
 async fn deliver(app: &App, user: &str, seq: Seq) -> Delivered {

@@ -295,8 +295,8 @@ mod tests {
         };
         assert_eq!(told(None), " Its message was sent.");
         assert_eq!(told(Some(Fate::Delivered)), " Its message was delivered.");
-        let stopped = Fate::Failed("stopped by the gate: consent: none is known".into());
-        let words = " Its message was let through and did not go out: stopped by the gate: consent: none is known.";
+        let stopped = Fate::Failed("the channel is full".into());
+        let words = " Its message was let through and did not go out: the channel is full.";
         assert_eq!(told(Some(stopped)), words);
         let opened = Fate::Receipt(ReceiptKind::Opened);
         assert_eq!(told(Some(opened)), " Its message was delivered, then opened.");

@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 
 use super::{
     oracle::{SEED, fallen, violations},
-    random::{Outbox, recording, template},
-    stage::{HOUR_MS, NOON, identify, plan, request},
+    random::{Outbox, recording},
+    stage::{HOUR_MS, NOON, identify, plan, request, template},
 };
 use crate::support::{With, event, journal, node, said};
 

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 
 use super::{
     oracle::{SEED, fallen, violations},
-    stage::{HOUR_MS, identify, plan, request},
+    stage::{HOUR_MS, identify, plan, request, template},
 };
 use crate::support::{With, event, journal, node, said};
 
@@ -226,17 +226,6 @@ pub(super) fn giving_back(workers: usize, outbox: &Outbox) -> Troupe {
         let Deliver { id, profile, campaign, channel, .. } = deliver;
         async move { Ok(Delivered { id, profile, campaign, channel, failed, held }) }
     })
-}
-
-pub(super) fn template(id: &str, owed: bool, topic: bool) -> TemplateDefined {
-    let template = json!({
-        "name": id, "class": if owed { "transactional" } else { "marketing" },
-        "topic": topic.then_some("news"),
-        "email": { "subject": "Hello", "text": "Hello {{ person.first_name }}" },
-        "sms": { "text": "Hello" },
-        "push": { "title": "Hello", "body": "Hello" },
-    });
-    TemplateDefined { id: id.into(), template: serde_json::from_value(template).unwrap() }
 }
 
 struct Stage {

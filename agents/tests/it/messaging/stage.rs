@@ -152,3 +152,15 @@ pub(super) fn clock_ms() -> Millis {
 pub(super) fn tell(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
+
+/// A template of all channels that says little.
+pub(super) fn template(id: &str, owed: bool, topic: bool) -> TemplateDefined {
+    let template = json!({
+        "name": id, "class": if owed { "transactional" } else { "marketing" },
+        "topic": topic.then_some("news"),
+        "email": { "subject": "Hello", "text": "Hello {{ person.first_name }}" },
+        "sms": { "text": "Hello" },
+        "push": { "title": "Hello", "body": "Hello" },
+    });
+    TemplateDefined { id: id.into(), template: serde_json::from_value(template).unwrap() }
+}
