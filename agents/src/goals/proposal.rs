@@ -77,7 +77,8 @@ impl GoalState {
             because: because.into(),
             plan,
         };
-        self.close_open(id, ProposalOutcome::Void, "goals", "another plan was proposed", step);
+        let why = format!("another plan was proposed: {because}");
+        self.close_open(id, ProposalOutcome::Void, "goals", &why, step);
         self.numbers = proposed.number;
         let lapses = ProposalLapses { goal: id.into(), number: proposed.number };
         let timer = step.schedule(proposed.expires_at_ms, &lapses);
