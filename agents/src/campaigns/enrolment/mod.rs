@@ -27,8 +27,8 @@ use crate::{
     goals::{GoalEnded, GoalSet},
     segmentation::{SegmentEntered, SegmentLeft},
     vocabulary::{
-        DecisionMade, MessageReturned, MessageSent, PersonDescribed, ProfileChanged, ProfileId, ProfileMerged,
-        ProfileParted, ProfileSettled, ReceiptCame, SendingResumed, SendingStopped, SituationDetected,
+        DecisionMade, MessageRefused, MessageReturned, MessageSent, PersonDescribed, ProfileChanged, ProfileId,
+        ProfileMerged, ProfileParted, ProfileSettled, ReceiptCame, SendingResumed, SendingStopped, SituationDetected,
     },
 };
 
@@ -57,6 +57,7 @@ impl Agent for Enrolment {
         routes.on_many::<DecisionMade>();
         routes.on_many::<MessageSent>();
         routes.on_many::<MessageReturned>();
+        routes.on_many::<MessageRefused>();
         routes.on_many::<ReceiptCame>();
         routes.on_many::<ProfileChanged>();
         routes.on_many::<StandingTold>();

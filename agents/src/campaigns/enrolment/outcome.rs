@@ -9,13 +9,15 @@ use super::{
     topics::{OutcomeForwarded, StandingAsked, StandingTold},
 };
 use crate::{
-    campaigns::{RewardSpec, cost_of},
+    campaigns::{PlanTrigger, RewardSpec, cost_of},
     vocabulary::{
-        DecisionMade, Feature, MessageReturned, MessageSent, Millis, Outcome, PersonDescribed, ProfileChanged,
-        ProfileId, ReceiptCame, ReceiptKind, RewardObserved, Tracked, Unit,
+        DecisionMade, Feature, MessageRefused, MessageReturned, MessageSent, Millis, Outcome, PersonDescribed,
+        ProfileChanged, ProfileId, ReceiptCame, ReceiptKind, Refusal, RewardObserved, Tracked, Unit,
     },
 };
 
+/// How soon somebody is due again whose turn was lost by no fault of theirs.
+const AGAIN_MS: Millis = 3_600_000;
 /// Messages of one decision whose receipts are looked for.
 const MESSAGES_MAX: usize = 8;
 
@@ -157,7 +159,7 @@ macro_rules! happens {
     };
 }
 
-happens!(DecisionMade, PersonDescribed, MessageSent, MessageReturned, ReceiptCame, StandingTold);
+happens!(DecisionMade, PersonDescribed, MessageSent, MessageReturned, MessageRefused, ReceiptCame, StandingTold);
 
 impl Happening for DecisionMade {
     fn profile(&self) -> ProfileId {
@@ -182,6 +184,9 @@ impl Happening for DecisionMade {
             offer: self.arm.as_ref().is_some_and(|arm| arm.offer.is_some()),
             outcome: Outcome::default(),
         });
+        if self.withheld.as_ref().is_some_and(passes) {
+            due_again(person, plans, &self.campaign, at_ms);
+        }
         Ok(())
     }
 }
@@ -243,6 +248,40 @@ impl Happening for MessageSent {
             if open.messages.len() < MESSAGES_MAX {
                 open.messages.push(self.id);
             }
+        }
+        Ok(())
+    }
+}
+
+/// Whether what held a message back is the campaign's own state, which passes: that it was stopped, or that what it
+/// sends was changed.
+fn passes(by: &Refusal) -> bool {
+    matches!(&*by.guard, "stopped" | "autonomy")
+}
+
+/// The person is decided on again soon, and not only when their next turn would have come.
+fn due_again(person: &mut Person, plans: &Plans, campaign: &str, at_ms: Millis) {
+    let trigger = plans.active(campaign).map(|standing| &standing.plan.trigger);
+    let (Some(PlanTrigger::Audience { every_ms }), Some(enrolled)) = (trigger, person.campaigns.get_mut(campaign))
+    else {
+        return;
+    };
+    let again_ms = at_ms.saturating_add(AGAIN_MS.min(*every_ms));
+    enrolled.last_due_ms = enrolled.last_due_ms.map(|last| last.min(again_ms.saturating_sub(*every_ms)));
+}
+
+impl Happening for MessageRefused {
+    fn profile(&self) -> ProfileId {
+        self.profile
+    }
+
+    fn concerns(&self, person: &Person) -> bool {
+        self.decision.is_some_and(|decision| person.open.iter().any(|open| open.id == decision)) && passes(&self.by)
+    }
+
+    fn happen(&self, person: &mut Person, plans: &Plans, (_, at_ms): (u64, Millis)) -> Result<(), AgentError> {
+        if let Some(campaign) = &self.campaign {
+            due_again(person, plans, campaign, at_ms);
         }
         Ok(())
     }

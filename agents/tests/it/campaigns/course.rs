@@ -4,7 +4,10 @@ use impresario_agents::{
     campaigns::{Autonomy, CampaignEnded, CampaignStarted, Campaigns},
     content::{OfferDefined, OfferRemoved, TemplateDefined},
     goals::{GoalSet, GoalState, Goals, PlanProposed, ProposalAnswered, ProposalClosed, ProposalOutcome},
-    vocabulary::{DAY_MS, RewardObserved, SendingResumed, SendingStopped, StopScope},
+    vocabulary::{
+        Channel, DAY_MS, DecisionMade, MessageId, MessageRefused, Refusal, RewardObserved, SendingResumed,
+        SendingStopped, StopScope,
+    },
 };
 use impresario_runtime::Driver;
 use serde_json::json;
@@ -196,4 +199,30 @@ fn what_was_approved_is_who_was_in_it_and_a_tenth_whatever_the_blast_radius() {
     assert!(state(&mut driver).paused.is_none());
     visit(&mut driver, 11..12);
     assert!(state(&mut driver).paused.is_some_and(|paused| paused.outgrown));
+}
+
+#[test]
+fn whoever_lost_their_turn_to_a_passing_state_of_the_campaign_is_due_again_soon() {
+    for (guard, again) in [("autonomy", 1), ("stopped", 1), ("consent", 0)] {
+        let mut driver = shop(1);
+        visit(&mut driver, 0..20);
+        set(&mut driver, &goal("more"));
+        let decided = |driver: &Driver| driver.said::<DecisionMade>().unwrap();
+        let (_, made) = decided(&driver).into_iter().find(|(_, made)| made.arm.is_some()).unwrap();
+        let by = Refusal { guard: guard.into(), why: "test".into() };
+        let refused = MessageRefused {
+            id: MessageId::of_decision(made.id),
+            profile: made.profile,
+            campaign: Some("more".into()),
+            decision: Some(made.id),
+            channel: Channel::Email,
+            by,
+        };
+        driver.say(refused).unwrap();
+        driver.settle().unwrap();
+        assert_eq!(decided(&driver).len(), 20);
+        driver.advance_to(driver.now_ms() + DAY_MS / 12).unwrap();
+        let later = decided(&driver).into_iter().skip(20).map(|(_, made)| made.profile);
+        assert_eq!(later.collect::<Vec<_>>(), vec![made.profile; again], "{guard}");
+    }
 }
