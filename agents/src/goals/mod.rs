@@ -3,8 +3,8 @@
 //!
 //! One state a goal holds the goal, its audience's size, its proposals and what runs, so an answer to a
 //! proposal and a change of what it was about are always in one order. Nothing starts from a proposal but
-//! the very plan that was looked at: a goal that was changed since, an audience that grew by more than a
-//! tenth, or an expiry make it void.
+//! the very plan that was looked at: a goal, a template, an offer or a journey that was changed since, an audience
+//! that grew by more than a tenth, or an expiry make it void.
 
 mod agent;
 mod compile;
