@@ -7,7 +7,7 @@ use super::{
     topics::{BaselineWanted, OutcomeCounted, ProgressDue},
 };
 use crate::{
-    campaigns::{CampaignEnded, CampaignStarted},
+    campaigns::{CampaignEnded, CampaignStarted, Plan},
     goals::{GoalBaseline, GoalProgress, GoalSet, Metric},
     segmentation::Span,
     vocabulary::{
@@ -80,9 +80,9 @@ impl On<CampaignStarted> for Analytics {
         event: &Event<'_, CampaignStarted>,
         step: &mut Step<'_>,
     ) -> Result<(), AgentError> {
-        if let Some((_, plan)) = report.plan.as_ref().filter(|_| event.revises) {
+        let numbers_stay = |(_, plan): &(_, Plan)| event.plan.arms.starts_with(&plan.arms);
+        if event.revises && report.plan.as_ref().is_some_and(numbers_stay) {
             // The campaign runs on, and so does what is measured of it.
-            debug_assert!(event.plan.arms.starts_with(&plan.arms), "arms keep their numbers");
             report.plan = Some((event.seq, event.plan.clone()));
             return Ok(());
         }

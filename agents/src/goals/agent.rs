@@ -4,7 +4,6 @@ use impresario_runtime::{Agent, AgentError, Event, Keys, On, OnMany, Routes, Ste
 
 use super::{
     Known,
-    compile::compile,
     state::{GoalState, Paused},
     topics::{
         BudgetSpent, ContentReviewed, GoalBaseline, GoalEnded, GoalProgress, GoalSet, GoalStopped, HorizonReached,
@@ -134,19 +133,14 @@ impl On<SegmentEntered> for Goals {
         event: &Event<'_, SegmentEntered>,
         step: &mut Step<'_>,
     ) -> Result<(), AgentError> {
-        let Some(goal) = &state.goal else {
+        if state.goal.is_none() {
             step.unchanged();
             return Ok(());
-        };
+        }
         state.audience += 1;
         let most = state.running.as_ref().and_then(|running| running.audience_max);
-        if let Some(most) = most.filter(|most| state.audience > *most && state.paused.is_none()) {
-            let why = format!("the audience has grown to {} people; {most} were approved", state.audience);
-            let plan = compile(&event.segment, goal, state.audience, step.shared::<Known>()?);
-            state.pause(&event.segment, &why, true, step);
-            if let Some(plan) = plan {
-                state.propose(&event.segment, plan, &why, step);
-            }
+        if most.is_some_and(|most| state.audience > most && state.paused.is_none()) {
+            state.hold_to_approval(&event.segment, step)?;
         }
         Ok(())
     }
@@ -338,13 +332,11 @@ impl On<SendingResumed> for Goals {
         step: &mut Step<'_>,
     ) -> Result<(), AgentError> {
         state.paused = None;
-        let most = state.running.as_ref().and_then(|running| running.audience_max);
-        if let (Some(most), StopScope::Campaign(id)) = (most.filter(|most| state.audience > *most), &event.scope) {
+        match &event.scope {
             // Whoever resumes it does not approve it.
-            let why = format!("the audience has {} people; {most} were approved", state.audience);
-            state.pause(id, &why, true, step);
+            StopScope::Campaign(id) => state.hold_to_approval(id, step),
+            StopScope::Everything | StopScope::Channel(_) => Ok(()),
         }
-        Ok(())
     }
 }
 

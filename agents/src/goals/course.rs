@@ -105,7 +105,7 @@ impl GoalState {
             // What is done does not change: the campaign runs on for the goal as it stands.
             running.version = self.version;
             self.set_horizon(id, step);
-            return Ok(());
+            return self.hold_to_approval(id, step);
         }
         match plan.autonomy {
             Autonomy::Recommend => self.propose(id, plan, "the goal was set", step),
@@ -120,6 +120,33 @@ impl GoalState {
         Ok(self.goal.as_ref().and_then(|goal| compile(id, goal, self.audience, known)))
     }
 
+    /// Why what runs by an approval is not what was approved any more.
+    fn outgrown(&self, known: &Known) -> Option<String> {
+        let running = self.running.as_ref()?;
+        // Only what was approved has a bound of its own on its audience.
+        let most = running.audience_max?;
+        if !known.stands(&running.plan) {
+            return Some(CHANGED.into());
+        }
+        let now = self.audience;
+        (now > most).then(|| format!("the audience has grown to {now} people; {most} were approved"))
+    }
+
+    /// Stops sending where what runs is not what was approved any more, whoever has resumed or set what meanwhile, and
+    /// proposes what it has become.
+    pub(super) fn hold_to_approval(&mut self, id: &str, step: &mut Step<'_>) -> Result<(), AgentError> {
+        let Some(why) = self.outgrown(step.shared::<Known>()?) else { return Ok(()) };
+        self.pause(id, &why, true, step);
+        let stands = |known: &Known| self.open_proposal().is_some_and(|open| known.stands(&open.proposed.plan));
+        if self.is_filled()
+            && !stands(step.shared::<Known>()?)
+            && let Some(plan) = self.plan(id, step)?
+        {
+            self.propose(id, plan, &why, step);
+        }
+        Ok(())
+    }
+
     /// A template, an offer or a journey has changed: nothing was approved but what would have been sent then.
     pub(super) fn review(&mut self, id: &str, step: &mut Step<'_>) -> Result<(), AgentError> {
         let known = step.shared::<Known>()?;
@@ -129,14 +156,13 @@ impl GoalState {
             step.unchanged();
             return Ok(());
         }
+        self.hold_to_approval(id, step)?;
         let Some(plan) = self.plan(id, step)? else { return Ok(()) };
         match plan.autonomy {
-            Autonomy::Recommend => {
-                if runs_differs {
-                    self.pause(id, CHANGED, true, step);
-                }
+            Autonomy::Recommend if open_differs && self.outgrown(step.shared::<Known>()?).is_none() => {
                 self.propose(id, plan, CHANGED, step);
             }
+            Autonomy::Recommend => {}
             Autonomy::Observe | Autonomy::Autonomous => self.start(id, plan, None, None, step),
         }
         Ok(())

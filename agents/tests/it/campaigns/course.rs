@@ -146,6 +146,44 @@ fn what_is_sent_is_what_was_approved() {
     assert_eq!(driver.said::<PlanProposed>().unwrap().len(), 3);
 }
 
+/// The newest proposal.
+fn newest(driver: &Driver) -> u32 {
+    driver.said::<PlanProposed>().unwrap().pop().unwrap().1.number
+}
+
+#[test]
+fn whoever_resumes_or_sets_it_again_does_not_approve_what_it_has_become() {
+    let resumed = || SendingResumed { scope: StopScope::Campaign("more".into()), by: "boss".into() };
+    // The text was changed, or more people have come.
+    for text_changes in [true, false] {
+        let mut driver = shop(1);
+        visit(&mut driver, 0..10);
+        driver.say(text("hello", "Hello")).unwrap();
+        let mut wanted = asking();
+        wanted.goal.templates = vec!["hello".into()];
+        set(&mut driver, &wanted);
+        approve(&mut driver, 1);
+        // It is paused already when it changes.
+        let (scope, by) = (StopScope::Campaign("more".into()), "boss".into());
+        driver.say(SendingStopped { scope, by, why: "a look".into() }).unwrap();
+        match text_changes {
+            true => drop(driver.say(text("hello", "Buy now")).unwrap()),
+            false => visit(&mut driver, 10..15),
+        }
+        driver.settle().unwrap();
+        driver.say(resumed()).unwrap();
+        driver.settle().unwrap();
+        assert!(state(&mut driver).paused.is_some_and(|paused| paused.outgrown), "{text_changes}");
+        // The goal set again as it is closes what was proposed, and it is proposed again.
+        set(&mut driver, &wanted);
+        assert!(state(&mut driver).paused.is_some_and(|paused| paused.outgrown), "{text_changes}");
+        assert!(state(&mut driver).open_proposal().is_some(), "{text_changes}");
+        let number = newest(&driver);
+        approve(&mut driver, number);
+        assert!(state(&mut driver).paused.is_none(), "{text_changes}");
+    }
+}
+
 #[test]
 fn an_approval_and_a_change_that_cross_each_other_start_nothing_that_was_not_looked_at() {
     for workers in 1..4 {
