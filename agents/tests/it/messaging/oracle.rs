@@ -115,8 +115,9 @@ struct Oracle {
     policy: GatePolicy,
     stops: BTreeSet<StopScope>,
     campaigns: BTreeMap<Box<str>, (Seq, CampaignStarted, bool)>,
-    /// As they stand, and since when they do.
-    templates: BTreeMap<Box<str>, (Seq, TemplateDefined)>,
+    templates: BTreeMap<Box<str>, TemplateDefined>,
+    /// As they were when the plan of each campaign started.
+    planned: BTreeMap<Box<str>, BTreeMap<Box<str>, TemplateDefined>>,
     suppressed: BTreeSet<AddressHash>,
     wishes: BTreeMap<MessageId, Vec<Wish>>,
 }
@@ -173,16 +174,14 @@ impl Oracle {
             Word::Stopped(stopped) => drop(self.stops.insert(stopped.scope)),
             Word::Resumed(resumed) => drop(self.stops.remove(&resumed.scope)),
             Word::Policy(set) => self.policy = set.policy,
-            Word::Started(started) => drop(self.campaigns.insert(started.campaign.clone(), (seq, started, true))),
+            Word::Started(started) => {
+                self.planned.insert(started.campaign.clone(), self.templates.clone());
+                self.campaigns.insert(started.campaign.clone(), (seq, started, true));
+            }
             Word::Ended(ended) => {
                 self.campaigns.entry(ended.campaign).and_modify(|(_, _, runs)| *runs = false);
             }
-            Word::Template(defined) => {
-                let known = self.templates.get(&defined.id);
-                if known.is_none_or(|(_, known)| *known != defined) {
-                    self.templates.insert(defined.id.clone(), (seq, defined));
-                }
-            }
+            Word::Template(defined) => drop(self.templates.insert(defined.id.clone(), defined)),
             Word::Suppressed(suppressed) => drop(self.suppressed.insert(suppressed.address)),
             Word::Lifted(lifted) => drop(self.suppressed.remove(&lifted.address)),
             // Its channel has not acted: it is as if it had not been sent.
@@ -277,14 +276,15 @@ impl Oracle {
             .get(&sent.id)
             .and_then(|wishes| wishes.iter().find(|wish| self.who(wish.profile) == who && wish.at_ms <= at_ms));
         let Some(wish) = wish else { return vec!["nobody has asked for it, or not by now".to_owned()] };
-        let (since, template) = self.templates.get(&sent.template.0).map(|(since, defined)| (*since, defined)).unzip();
+        let template = self.templates.get(&sent.template.0);
+        let planned = sent.campaign.as_ref().and_then(|campaign| self.planned.get(campaign)?.get(&sent.template.0));
         let owed = template.is_some_and(|defined| defined.template.class == MessageClass::Transactional);
         let owed = owed && wish.class == MessageClass::Transactional;
         let topic = wish.topic.clone().or_else(|| template.and_then(|defined| defined.template.topic.clone()));
         let plan = wish.plan;
         let mut say = |is: bool, what: &str| is.then(|| found.push(what.to_owned()));
         say(template.is_none(), "no template");
-        say(plan.zip(since).is_some_and(|(plan, since)| since > plan), "it was changed since its plan");
+        say(plan.is_some() && template != planned, "it is not what it was when its plan started");
         say(!owed && sent.class == MessageClass::Transactional, "it persuades, and was sent as owed");
         let stopped = [Some(StopScope::Everything), Some(StopScope::Channel(sent.channel))];
         let campaign = sent.campaign.clone().map(StopScope::Campaign);
